@@ -1,0 +1,1 @@
+//! Average precision, as COCO and Pascal VOC define it.
