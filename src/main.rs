@@ -1,1 +1,5 @@
-fn main(){}
+//! The `boxwright` program.
+
+fn main() -> std::process::ExitCode {
+    boxwright::main()
+}

@@ -1,1 +1,27 @@
-//! 
+//! Training, evaluation and prediction runs.
+//!
+//! A run reads its `pipeline.config`, opens the records, builds the detector, and repeats: take a
+//! batch from the [`input`] pipeline, measure the losses, go back through the network, let the
+//! [`optimizer`] take a step. [`train`] is that loop; the [`run_directory`] is what remains of it.
+//! Everything that is random is drawn from the run's seed and the position in the run, and nothing
+//! from the clock or the thread, so a run that was killed and resumed is the run that was not.
+//!
+//! This room reads records and writes run directories; it knows nothing of windows.
+
+pub mod augmentation;
+pub mod builders;
+pub mod device;
+pub mod device_check;
+pub mod draws;
+pub mod error;
+pub mod evaluate;
+pub mod fine_tune;
+pub mod input;
+pub mod learning_schedule;
+pub mod optimizer;
+pub mod predict;
+pub mod progress;
+pub mod run_directory;
+pub mod train;
+
+pub use error::TrainingError;

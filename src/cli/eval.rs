@@ -1,0 +1,69 @@
+//! `boxwright eval`.
+
+use std::path::PathBuf;
+
+use boxwright_core::evaluation::EvaluationResult;
+use boxwright_training::device::DeviceChoice;
+use boxwright_training::evaluate::{EvalRequest, evaluate_run};
+
+use crate::output::{self, ProgressMode, print_json};
+
+/// Measure a detector's average precision.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// The pipeline config; the run's own otherwise
+    #[arg(long, value_name = "FILE")]
+    pub pipeline: Option<PathBuf>,
+    /// The run directory
+    #[arg(long, value_name = "DIR")]
+    pub model_dir: PathBuf,
+    /// The checkpoint; the run's last otherwise
+    #[arg(long, value_name = "FILE")]
+    pub checkpoint: Option<PathBuf>,
+    /// auto, cpu, gpu, or gpu:N
+    #[arg(long, default_value = "auto")]
+    pub device: DeviceChoice,
+    /// Print JSON: TFOD's metric names as keys
+    #[arg(long)]
+    pub json: bool,
+    /// How progress is shown
+    #[arg(long, value_enum, default_value_t)]
+    pub progress: ProgressMode,
+}
+
+pub fn run(args: &Args) -> anyhow::Result<()> {
+    let request = EvalRequest {
+        pipeline: args.pipeline.clone().unwrap_or_else(|| args.model_dir.join("pipeline.config")),
+        model_dir: args.model_dir.clone(),
+        checkpoint: args.checkpoint.clone(),
+        device: args.device,
+    };
+    let (result, _) = output::job(args.progress, |progress| {
+        let (result, detections) = evaluate_run(&request, progress)?;
+        let message = format!("measured {} images at step {}", detections.images.len(), detections.step);
+        Ok((result, message))
+    })?;
+    if args.json {
+        print_json(&result.values)?;
+    } else if args.progress != ProgressMode::Json {
+        print_table(&result);
+    }
+    Ok(())
+}
+
+/// Prints the metrics a line each, the most asked-for first.
+pub fn print_table(result: &EvaluationResult) {
+    let first = ["DetectionBoxes_Precision/mAP", "DetectionBoxes_Precision/mAP@.50IOU", "PascalBoxes_Precision/mAP@0.5IOU"];
+    let show = |name: &str, value: &Option<f64>| match value {
+        Some(value) => println!("{value:8.4}  {name}"),
+        None => println!("       –  {name}"),
+    };
+    for name in first {
+        if let Some(value) = result.values.get(name) {
+            show(name, value);
+        }
+    }
+    for (name, value) in result.values.iter().filter(|(name, _)| !first.contains(&name.as_str())) {
+        show(name, value);
+    }
+}

@@ -1,0 +1,182 @@
+//! The devices a run can use, and how a person names them.
+//!
+//! The CPU is always there, through burn's flex backend with our own kernels. Every other device is
+//! an adapter of the graphics system, through burn's wgpu backend. A software adapter (a CPU that
+//! plays GPU) is listed but never chosen by itself: it computes the same numbers a hundred times slower.
+
+use std::str::FromStr;
+
+use burn::tensor::{Device, DeviceKind};
+use serde::Serialize;
+
+use crate::error::TrainingError;
+
+/// One device, as `boxwright devices` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeviceInfo {
+    /// What `--device` calls it: `cpu`, `gpu:0`, …
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// The graphics system, or `flex` for the CPU.
+    pub backend: String,
+    /// `cpu`, `discrete`, `integrated`, `virtual`, `software` or `other`.
+    pub kind: String,
+    /// Its memory in bytes, where the system says it.
+    pub memory: Option<u64>,
+}
+
+/// What `--device` asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeviceChoice {
+    /// The first real GPU, or the CPU where there is none.
+    #[default]
+    Auto,
+    /// The CPU.
+    Cpu,
+    /// The first real GPU.
+    Gpu,
+    /// The adapter with this number in the list, software adapters included.
+    Adapter(usize),
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        match word {
+            "auto" => Ok(Self::Auto),
+            "cpu" => Ok(Self::Cpu),
+            "gpu" => Ok(Self::Gpu),
+            _ => word
+                .strip_prefix("gpu:")
+                .and_then(|n| n.parse().ok())
+                .map(Self::Adapter)
+                .ok_or_else(|| format!("\"{word}\" is no device; use auto, cpu, gpu or gpu:N with N from `boxwright devices`")),
+        }
+    }
+}
+
+/// All devices, the CPU first.
+pub fn list_devices() -> Vec<DeviceInfo> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let cpu = DeviceInfo {
+        id: "cpu".into(),
+        name: format!("CPU, {threads} thread{}", if threads == 1 { "" } else { "s" }),
+        backend: "flex".into(),
+        kind: "cpu".into(),
+        memory: physical_memory(),
+    };
+    let adapters = adapters().into_iter().enumerate().map(|(i, info)| DeviceInfo {
+        id: format!("gpu:{i}"),
+        name: info.name.clone(),
+        backend: info.backend.to_str().to_owned(),
+        kind: kind_of(info.device_type).to_owned(),
+        memory: None,
+    });
+    std::iter::once(cpu).chain(adapters).collect()
+}
+
+/// Opens the device asked for. The text is what a log says of it.
+///
+/// # Errors
+/// There is no such device.
+pub fn open_device(choice: DeviceChoice) -> Result<(Device, String), TrainingError> {
+    if choice == DeviceChoice::Cpu {
+        return Ok((Device::flex(), "CPU (flex)".into()));
+    }
+    let adapters = adapters();
+    let real = || adapters.iter().position(|a| a.device_type != wgpu::DeviceType::Cpu);
+    let index = match choice {
+        DeviceChoice::Auto => match real() {
+            Some(index) => index,
+            None => return Ok((Device::flex(), "CPU (flex)".into())),
+        },
+        DeviceChoice::Gpu => real().ok_or_else(|| {
+            let others: Vec<_> = adapters.iter().enumerate().map(|(i, a)| format!("gpu:{i} ({})", a.name)).collect();
+            TrainingError::Device(if others.is_empty() {
+                "no GPU was found; use --device cpu, or install the GPU's Vulkan driver".into()
+            } else {
+                format!("no GPU was found, only the software adapter {}; use --device cpu, which is faster", others.join(", "))
+            })
+        })?,
+        DeviceChoice::Adapter(index) if index < adapters.len() => index,
+        DeviceChoice::Adapter(index) => {
+            return Err(TrainingError::Device(format!(
+                "there is no gpu:{index}; `boxwright devices` lists {} adapter(s)",
+                adapters.len()
+            )));
+        }
+        DeviceChoice::Cpu => unreachable!("handled above"),
+    };
+    let info = &adapters[index];
+    // burn counts the adapters of each kind by themselves.
+    let nth = adapters[..index].iter().filter(|a| a.device_type == info.device_type).count();
+    let kind = match info.device_type {
+        wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(nth),
+        wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(nth),
+        wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(nth),
+        wgpu::DeviceType::Cpu => DeviceKind::Cpu,
+        wgpu::DeviceType::Other => DeviceKind::DefaultDevice,
+    };
+    Ok((Device::wgpu(kind), format!("{} ({})", info.name, info.backend.to_str())))
+}
+
+/// The adapters of the graphics system that burn would choose: the first that has any.
+fn adapters() -> Vec<wgpu::AdapterInfo> {
+    let systems = [wgpu::Backends::METAL, wgpu::Backends::VULKAN, wgpu::Backends::DX12, wgpu::Backends::GL];
+    systems
+        .into_iter()
+        .map(|backends| {
+            let instance = wgpu::Instance::new(wgpu::InstanceDescriptor {
+                backends,
+                ..wgpu::InstanceDescriptor::new_without_display_handle()
+            });
+            pollster::block_on(instance.enumerate_adapters(backends)).iter().map(wgpu::Adapter::get_info).collect()
+        })
+        .find(|found: &Vec<_>| !found.is_empty())
+        .unwrap_or_default()
+}
+
+fn kind_of(kind: wgpu::DeviceType) -> &'static str {
+    match kind {
+        wgpu::DeviceType::DiscreteGpu => "discrete",
+        wgpu::DeviceType::IntegratedGpu => "integrated",
+        wgpu::DeviceType::VirtualGpu => "virtual",
+        wgpu::DeviceType::Cpu => "software",
+        wgpu::DeviceType::Other => "other",
+    }
+}
+
+/// The machine's memory in bytes.
+#[cfg(unix)]
+fn physical_memory() -> Option<u64> {
+    // SAFETY: sysconf only reads; it answers -1 for what it does not know.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    u64::try_from(pages).ok()?.checked_mul(u64::try_from(size).ok()?)
+}
+
+/// The machine's memory; not asked on this system.
+#[cfg(not(unix))]
+fn physical_memory() -> Option<u64> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_named_as_the_help_says() {
+        assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
+        assert_eq!("gpu:3".parse(), Ok(DeviceChoice::Adapter(3)));
+        assert!("cuda".parse::<DeviceChoice>().is_err_and(|e| e.contains("gpu:N")));
+    }
+
+    #[test]
+    fn the_cpu_is_always_there_and_an_absent_adapter_is_an_error() {
+        assert_eq!(list_devices()[0].id, "cpu");
+        assert!(open_device(DeviceChoice::Cpu).is_ok());
+        assert!(open_device(DeviceChoice::Adapter(999)).is_err_and(|e| e.to_string().contains("gpu:999")));
+    }
+}

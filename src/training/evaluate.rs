@@ -1,0 +1,195 @@
+//! Measuring a detector on the evaluation records.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use boxwright_config::proto;
+use boxwright_core::evaluation::{DetectedImage, EvaluationResult, GroundtruthImage};
+use boxwright_core::label_map::LabelMap;
+use boxwright_core::run::{ImageDetections, ProgressEvent, RunDetections};
+use boxwright_detection::image_resizer::{ImageResizer, resize_image};
+use boxwright_detection::{SsdModel, builders};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::error::TrainingError;
+use crate::input::RecordDataset;
+use crate::progress::ProgressSink;
+use crate::train::resolve;
+
+/// What an evaluation needs beside the model.
+pub struct EvaluationData {
+    dataset: RecordDataset,
+    labels: LabelMap,
+    resizer: ImageResizer,
+    /// Whether the moving averages of the variables are measured instead of the variables.
+    pub use_moving_averages: bool,
+}
+
+/// Images a forward pass takes at once.
+const BATCH: usize = 8;
+
+impl EvaluationData {
+    /// Opens the records of `eval_input_reader`; `None` where the config names none.
+    ///
+    /// # Errors
+    /// The records or the label map cannot be read.
+    pub fn open(
+        config: &proto::TrainEvalPipelineConfig,
+        file: &Path,
+        num_classes: usize,
+    ) -> Result<Option<Self>, TrainingError> {
+        let Some(reader) = config.eval_input_reader.first() else { return Ok(None) };
+        let paths = crate::train::field(crate::builders::record_paths(Some(reader), "eval_input_reader"), file)?;
+        let dataset = RecordDataset::open(paths, file.parent(), num_classes)?;
+        let labels = match reader.label_map_path() {
+            "" => LabelMap::default(),
+            path => boxwright_config::label_map::read(&resolve(path, file.parent()))?,
+        };
+        let model = config.model.clone().unwrap_or_default();
+        let resizer = builders::image_resizer_of(&model)
+            .map_err(|source| TrainingError::Build { file: file.to_owned(), source })?;
+        let use_moving_averages = config.eval_config.as_ref().is_some_and(|c| c.use_moving_averages());
+        Ok(Some(Self { dataset, labels, resizer, use_moving_averages }))
+    }
+
+    /// How many images there are.
+    pub fn len(&self) -> usize {
+        self.dataset.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.dataset.is_empty()
+    }
+
+    /// The classes.
+    pub fn labels(&self) -> &LabelMap {
+        &self.labels
+    }
+}
+
+/// Runs the model over the evaluation data: TFOD's COCO and Pascal metrics, and every detection.
+///
+/// # Errors
+/// A record cannot be read, or the metrics cannot be computed.
+pub fn evaluate_model(
+    model: &SsdModel,
+    data: &EvaluationData,
+    step: u64,
+    device: &Device,
+    sink: &mut dyn ProgressSink,
+) -> Result<(EvaluationResult, RunDetections), TrainingError> {
+    let mut groundtruth = Vec::with_capacity(data.len());
+    let mut detected = Vec::with_capacity(data.len());
+    let mut found = RunDetections { step, images: Vec::with_capacity(data.len()) };
+    let begin = Instant::now();
+    for first in (0..data.len()).step_by(BATCH) {
+        let examples = (first..data.len().min(first + BATCH))
+            .map(|i| data.dataset.load(i))
+            .collect::<Result<Vec<_>, _>>()?;
+        let pictures: Vec<(&[u8], usize, usize)> =
+            examples.iter().map(|e| (&e.rgb[..], e.size.height as usize, e.size.width as usize)).collect();
+        let detections = detect_pictures(model, &data.resizer, &pictures, device);
+        for (example, detections) in examples.iter().zip(detections) {
+            groundtruth.push(GroundtruthImage { image: example.name.clone(), boxes: example.groundtruth() });
+            detected.push(DetectedImage {
+                image: example.name.clone(),
+                detections: detections.iter().map(|d| (d.label, d.score, d.bounds.to_pixels(example.size))).collect(),
+            });
+            found.images.push(ImageDetections { image: example.name.clone(), detections });
+        }
+        let done = groundtruth.len() as u64;
+        let rate = done as f64 / begin.elapsed().as_secs_f64().max(1e-9);
+        sink.event(&ProgressEvent::Progress {
+            stage: "evaluating".into(),
+            done,
+            total: data.len() as u64,
+            seconds_left: Some((data.len() as u64 - done) as f64 / rate),
+            rate: Some(rate),
+        });
+    }
+    let result = boxwright_core::evaluation::evaluate(&groundtruth, &detected, &data.labels)
+        .map_err(|e| TrainingError::Input(e.to_string()))?;
+    Ok((result, found))
+}
+
+/// Detections in pictures of whatever size, each `(rgb, height, width)`.
+pub fn detect_pictures(
+    model: &SsdModel,
+    resizer: &ImageResizer,
+    pictures: &[(&[u8], usize, usize)],
+    device: &Device,
+) -> Vec<Vec<boxwright_core::Detection>> {
+    let mut results = Vec::with_capacity(pictures.len());
+    let mut planes = Vec::new();
+    let mut count = 0;
+    let mut shape = (0, 0);
+    let mut flush = |planes: &mut Vec<f32>, count: &mut usize, (height, width): (usize, usize)| {
+        if *count > 0 {
+            let data = TensorData::new(std::mem::take(planes), [*count, 3, height, width]);
+            results.extend(model.detect(Tensor::from_data(data, device)));
+            *count = 0;
+        }
+    };
+    for (rgb, height, width) in pictures {
+        let pixels: Vec<f32> = rgb.iter().map(|&v| f32::from(v)).collect();
+        let (resized, size) = resize_image(resizer, &pixels, *height, *width);
+        // Resizers that keep the aspect ratio give sizes that cannot share a batch.
+        if size != shape {
+            flush(&mut planes, &mut count, shape);
+            shape = size;
+        }
+        for channel in 0..3 {
+            planes.extend(resized.iter().skip(channel).step_by(3));
+        }
+        count += 1;
+    }
+    flush(&mut planes, &mut count, shape);
+    results
+}
+
+/// What `boxwright eval --pipeline --model-dir` asks for.
+#[derive(Clone, Debug)]
+pub struct EvalRequest {
+    /// The pipeline config.
+    pub pipeline: PathBuf,
+    /// The run directory.
+    pub model_dir: PathBuf,
+    /// The checkpoint; the run's last where absent.
+    pub checkpoint: Option<PathBuf>,
+    /// The device.
+    pub device: crate::device::DeviceChoice,
+}
+
+/// Measures a checkpoint of a run and keeps its detections in the run directory.
+///
+/// # Errors
+/// The config, the checkpoint or the records cannot be read or do not fit.
+pub fn evaluate_run(
+    request: &EvalRequest,
+    sink: &mut dyn ProgressSink,
+) -> Result<(EvaluationResult, RunDetections), TrainingError> {
+    let pipeline = boxwright_config::Pipeline::read(&request.pipeline)?;
+    let (device, _) = crate::device::open_device(request.device)?;
+    let loaded = crate::predict::load_checkpoint(
+        pipeline.config(),
+        &request.pipeline,
+        &request.model_dir,
+        request.checkpoint.as_deref(),
+        &device,
+    )?;
+    let data = EvaluationData::open(pipeline.config(), &request.pipeline, loaded.model.num_classes())?.ok_or_else(|| {
+        TrainingError::Field {
+            file: request.pipeline.clone(),
+            field: "eval_input_reader".into(),
+            what: "is not set; add one with the records to measure on".into(),
+        }
+    })?;
+    let (result, detections) = evaluate_model(&loaded.model, &data, loaded.step, &device, sink)?;
+    let directory = request.model_dir.join("eval");
+    std::fs::create_dir_all(&directory).map_err(|e| TrainingError::file(&directory, e))?;
+    let path = directory.join(format!("detections-{:08}.json", loaded.step));
+    let json = serde_json::to_vec(&detections).map_err(|e| TrainingError::file(&path, e.into()))?;
+    boxwright_formats::atomic_file::write_whole(&path, &json).map_err(|e| TrainingError::file(&path, e))?;
+    Ok((result, detections))
+}
