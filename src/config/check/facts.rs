@@ -109,9 +109,13 @@ fn check_anchors(ssd: &Ssd, findings: &mut Findings) {
     };
     let path = "model.ssd.anchor_generator.ssd_anchor_generator";
     let layers = anchors.num_layers();
-    if layers != 6 {
-        let message = format!("{layers} layers of anchors do not fit the 6 feature maps of this model");
-        findings.error("bad-value", &format!("{path}.num_layers"), message, "use 6");
+    let maps = ssd.feature_extractor.as_ref().map_or(6, |extractor| extractor.num_layers());
+    if !(1..=6).contains(&maps) {
+        let message = format!("the feature extractor has 1 to 6 feature maps and not {maps}");
+        findings.error("bad-value", "model.ssd.feature_extractor.num_layers", message, "use 6");
+    } else if layers != maps {
+        let message = format!("{layers} layers of anchors do not fit the {maps} feature maps of the model");
+        findings.error("bad-value", &format!("{path}.num_layers"), message, format!("use {maps}"));
     }
     let lists = [
         ("scales", anchors.scales.len()),

@@ -3,12 +3,12 @@
 //!
 //! To grow: when the detection or training room learns a field, move its name into `honoured`.
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, OneofDescriptor, ReflectMessage, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, OneofDescriptor, ReflectMessage, Value};
 
 use super::Findings;
 use crate::text_format::{self, bind::suggestion};
 
-/// What is done with the fields of one message.
+/// What is done with the fields of one message, by its name without the package.
 struct Support {
     message: &'static str,
     /// Fields that do what the schema says.
@@ -45,7 +45,7 @@ const SUPPORT: &[Support] = &[
     },
     Support {
         message: "SsdFeatureExtractor",
-        honoured: &["type", "depth_multiplier", "min_depth", "conv_hyperparams", "override_base_feature_extractor_hyperparams"],
+        honoured: &["type", "depth_multiplier", "min_depth", "conv_hyperparams", "override_base_feature_extractor_hyperparams", "use_explicit_padding", "use_depthwise", "num_layers"],
         without_effect: &[],
     },
     Support { message: "ImageResizer", honoured: &["fixed_shape_resizer"], without_effect: &[] },
@@ -93,9 +93,11 @@ const SUPPORT: &[Support] = &[
         honoured: &[
             "conv_hyperparams", "min_depth", "max_depth", "num_layers_before_predictor", "use_dropout",
             "dropout_keep_probability", "kernel_size", "apply_sigmoid_to_scores", "class_prediction_bias_init",
+            "use_depthwise", "box_encodings_clip_range",
         ],
         without_effect: &[],
     },
+    Support { message: "ConvolutionalBoxPredictor.BoxEncodingsClipRange", honoured: &["min", "max"], without_effect: &[] },
     Support { message: "AnchorGenerator", honoured: &["ssd_anchor_generator"], without_effect: &[] },
     Support {
         message: "SsdAnchorGenerator",
@@ -115,7 +117,7 @@ const SUPPORT: &[Support] = &[
         message: "BatchNonMaxSuppression",
         honoured: &[
             "score_threshold", "iou_threshold", "max_detections_per_class", "max_total_detections",
-            "change_coordinate_frame",
+            "change_coordinate_frame", "use_class_agnostic_nms", "soft_nms_sigma",
         ],
         // Other ways to the same result.
         without_effect: &["use_static_shapes", "use_partitioned_nms", "use_combined_nms", "use_hard_nms", "use_cpu_nms"],
@@ -214,7 +216,7 @@ const SUPPORT: &[Support] = &[
         without_effect: &[],
     },
     Support { message: "ManualStepLearningRate", honoured: &["initial_learning_rate", "schedule", "warmup"], without_effect: &[] },
-    Support { message: "LearningRateSchedule", honoured: &["step", "learning_rate"], without_effect: &[] },
+    Support { message: "ManualStepLearningRate.LearningRateSchedule", honoured: &["step", "learning_rate"], without_effect: &[] },
     Support {
         message: "CosineDecayLearningRate",
         honoured: &["learning_rate_base", "total_steps", "warmup_learning_rate", "warmup_steps", "hold_base_rate_steps"],
@@ -282,7 +284,7 @@ pub(super) fn check(findings: &mut Findings) {
 /// Reports every field of the message, and of the blocks in it, that is not honoured.
 fn walk(message: &DynamicMessage, path: &str, findings: &mut Findings) {
     let descriptor = message.descriptor();
-    let support = SUPPORT.iter().find(|support| support.message == descriptor.name());
+    let support = support_of(&descriptor);
     for field in descriptor.fields().filter(|field| message.has_field(field)) {
         let at = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
         let value = message.get_field(&field);
@@ -310,6 +312,12 @@ fn walk(message: &DynamicMessage, path: &str, findings: &mut Findings) {
     }
 }
 
+/// The table's row for a message type.
+fn support_of(descriptor: &MessageDescriptor) -> Option<&'static Support> {
+    let name = descriptor.full_name().strip_prefix(descriptor.package_name())?.strip_prefix('.')?;
+    SUPPORT.iter().find(|support| support.message == name)
+}
+
 fn is_default(field: &FieldDescriptor, value: &Value) -> bool {
     !matches!(value, Value::Message(_)) && *value == field.default_value()
 }
@@ -333,8 +341,8 @@ fn default_text(path: &str) -> String {
 }
 
 fn check_choice(field: &FieldDescriptor, value: &Value, path: &str, findings: &mut Findings) {
-    let message = field.parent_message().name();
-    let Some(choices) = CHOICES.iter().find(|c| c.message == message && c.field == field.name()) else { return };
+    let parent = field.parent_message();
+    let Some(choices) = CHOICES.iter().find(|c| c.message == parent.name() && c.field == field.name()) else { return };
     let word = match value {
         Value::EnumNumber(number) => {
             let kind = field.kind();
@@ -376,7 +384,7 @@ fn require(config: &DynamicMessage, path: &str, findings: &mut Findings) {
         |oneof: &OneofDescriptor| oneof.fields().len() == descriptor.fields().len() || oneof.name() == "optimizer";
     for oneof in descriptor.oneofs().filter(is_choice) {
         if !oneof.fields().any(|field| message.has_field(&field)) {
-            let support = SUPPORT.iter().find(|support| support.message == descriptor.name());
+            let support = support_of(&descriptor);
             let names: Vec<String> = oneof
                 .fields()
                 .map(|field| field.name().to_owned())
@@ -402,7 +410,7 @@ mod tests {
     #[test]
     fn the_tables_name_only_fields_that_exist() {
         let message = |name: &str| {
-            let found = descriptor_pool().all_messages().find(|message| message.name() == name);
+            let found = descriptor_pool().get_message_by_name(&format!("object_detection.protos.{name}"));
             found.unwrap_or_else(|| panic!("no message {name}"))
         };
         for support in SUPPORT {
@@ -430,10 +438,18 @@ mod tests {
     }
 
     #[test]
-    fn no_message_name_stands_for_two() {
-        let count = |name: &str| descriptor_pool().all_messages().filter(|message| message.name() == name).count();
+    fn every_message_is_listed_once_and_found() {
         for support in SUPPORT {
-            assert_eq!(count(support.message), 1, "{}", support.message);
+            assert_eq!(
+                SUPPORT.iter().filter(|other| other.message == support.message).count(),
+                1,
+                "{}",
+                support.message
+            );
+            let descriptor =
+                descriptor_pool().get_message_by_name(&format!("object_detection.protos.{}", support.message));
+            let found = descriptor.as_ref().and_then(support_of).map(|support| support.message);
+            assert_eq!(found, Some(support.message));
         }
     }
 }

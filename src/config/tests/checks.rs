@@ -36,10 +36,10 @@ fn what_is_not_honoured_is_refused_at_its_line() {
             "did you mean `ssd_mobilenet_v1`?",
         ),
         (
-            "model.ssd.feature_extractor.use_depthwise",
+            "model.ssd.feature_extractor.replace_preprocessor_with_placeholder",
             "true",
             "unsupported-field",
-            "remove `use_depthwise`, or set it to false",
+            "remove `replace_preprocessor_with_placeholder`, or set it to false",
         ),
         ("model.ssd.image_resizer.keep_aspect_ratio_resizer", "{ }", "unsupported-field", "use fixed_shape_resizer"),
         ("model.ssd.box_coder.square_box_coder", "{ }", "unsupported-field", "use faster_rcnn_box_coder"),
@@ -67,7 +67,8 @@ fn what_is_not_honoured_is_refused_at_its_line() {
         assert!(expected.place.starts_with("line "), "{expected}");
     }
     // A field at its default asks for nothing.
-    let text = set_field(&template(), "model.ssd.feature_extractor.use_depthwise", "false").expect("set");
+    let text = set_field(&template(), "model.ssd.feature_extractor.replace_preprocessor_with_placeholder", "false")
+        .expect("set");
     assert_eq!(problems(&text, &DatasetFacts::default()), []);
 }
 
@@ -89,6 +90,7 @@ fn values_that_cannot_be_trained() {
         ("model.ssd.feature_extractor.depth_multiplier", "nan", Severity::Error),
         ("model.ssd.matcher.argmax_matcher.unmatched_threshold", "0.6", Severity::Error),
         ("model.ssd.anchor_generator.ssd_anchor_generator.num_layers", "5", Severity::Error),
+        ("model.ssd.feature_extractor.num_layers", "7", Severity::Error),
         ("model.ssd.anchor_generator.ssd_anchor_generator.min_scale", "0.99", Severity::Error),
         ("model.ssd.anchor_generator.ssd_anchor_generator.height_stride", "16", Severity::Error),
         ("model.ssd.post_processing.batch_non_max_suppression.iou_threshold", "60", Severity::Error),
