@@ -87,7 +87,7 @@ pub fn pipeline_from_template(name: &str, values: &TemplateValues) -> Result<Str
         ("train_config.batch_size".to_owned(), values.batch_size.to_string()),
         ("train_config.num_steps".to_owned(), values.num_steps.to_string()),
         (format!("{rate}.learning_rate_base"), values.learning_rate.to_string()),
-        (format!("{rate}.warmup_learning_rate"), (values.learning_rate / 10.0).to_string()),
+        (format!("{rate}.warmup_learning_rate"), tenth(values.learning_rate)),
         (format!("{rate}.total_steps"), values.num_steps.to_string()),
         (format!("{rate}.warmup_steps"), values.warmup_steps.to_string()),
         ("train_input_reader.label_map_path".to_owned(), quoted(&values.label_map_path)),
@@ -105,6 +105,12 @@ pub fn pipeline_from_template(name: &str, values: &TemplateValues) -> Result<Str
     }
     text = remove_field(&text, "train_config.fine_tune_checkpoint")?;
     remove_field(&text, "train_config.fine_tune_checkpoint_type")
+}
+
+/// A tenth of a number, computed on its digits so that 0.004 gives 0.0004 and not 0.00040000003.
+fn tenth(value: f32) -> String {
+    let digits: f64 = value.to_string().parse().unwrap_or_else(|_| f64::from(value));
+    ((digits / 10.0) as f32).to_string()
 }
 
 /// A path as a string of the text format, whatever it starts with.
@@ -133,6 +139,7 @@ mod tests {
                 assert!(text.lines().filter(|line| line.contains('#')).count() > 15, "the comments are still there");
             }
         }
+        assert_eq!([0.004, 0.02, 1e-5].map(tenth), ["0.0004", "0.002", "0.000001"]);
         let error = pipeline_from_template("yolo", &TemplateValues::default()).expect_err("no such template");
         assert!(error.to_string().contains("ssd_mobilenet_v1"), "{error}");
     }

@@ -74,15 +74,15 @@ fn check_ssd(ssd: &Ssd, findings: &mut Findings) {
     {
         let path = "model.ssd.image_resizer.fixed_shape_resizer";
         for (name, value) in [("height", resizer.height()), ("width", resizer.width())] {
-            if !(32..=4096).contains(&value) {
+            if !(1..=8192).contains(&value) {
                 let message = format!("an image {name} of {value} pixels cannot be trained");
-                findings.error("bad-value", &format!("{path}.{name}"), message, "use 32 to 4096, usually 300");
+                findings.error("bad-value", &format!("{path}.{name}"), message, "use 1 to 8192, usually 300");
             }
         }
     }
     if let Some(extractor) = &ssd.feature_extractor {
         let multiplier = extractor.depth_multiplier();
-        if !(multiplier > 0.0 && multiplier <= 4.0) {
+        if !(0.001..=8.0).contains(&multiplier) {
             let path = "model.ssd.feature_extractor.depth_multiplier";
             let message = format!("a depth multiplier of {multiplier} makes no network");
             findings.error("bad-value", path, message, "use 0.25, 0.5, 0.75 or 1.0");
@@ -145,11 +145,14 @@ fn check_post_processing(ssd: &Ssd, findings: &mut Findings) {
     use proto::post_processing::ScoreConverter;
     let Some(post_processing) = &ssd.post_processing else { return };
     if let Some(nms) = &post_processing.batch_non_max_suppression {
-        for (name, value) in [("score_threshold", nms.score_threshold()), ("iou_threshold", nms.iou_threshold())] {
-            if !(0.0..=1.0).contains(&value) {
-                let path = format!("model.ssd.post_processing.batch_non_max_suppression.{name}");
-                findings.error("bad-value", &path, format!("{name} is {value}"), "use 0 to 1");
-            }
+        let path = "model.ssd.post_processing.batch_non_max_suppression";
+        if !(0.0..=1.0).contains(&nms.iou_threshold()) {
+            let message = format!("an iou_threshold of {} is no overlap", nms.iou_threshold());
+            findings.error("bad-value", &format!("{path}.iou_threshold"), message, "use 0 to 1, usually 0.6");
+        }
+        if nms.score_threshold() >= 1.0 || nms.score_threshold().is_nan() {
+            let message = format!("no score is above a score_threshold of {}", nms.score_threshold());
+            findings.error("bad-value", &format!("{path}.score_threshold"), message, "use 1e-8, or a little more");
         }
     }
     let loss = ssd.loss.as_ref().and_then(|loss| loss.classification_loss.as_ref());
@@ -234,8 +237,11 @@ fn check_train(train: &TrainConfig, facts: &DatasetFacts, findings: &mut Finding
         Optimizer::AdamOptimizer(adam) => ("adam_optimizer", &adam.learning_rate),
     };
     let path = format!("train_config.optimizer.{name}.learning_rate");
-    match rate.as_ref().and_then(|rate| rate.learning_rate.as_ref()) {
-        Some(rate) => check_learning_rate(rate, &path, train.num_steps(), findings),
+    match rate {
+        // One that names no kind is reported as an empty choice.
+        Some(rate) => rate.learning_rate.iter().for_each(|rate| {
+            check_learning_rate(rate, &path, train.num_steps(), findings);
+        }),
         None => findings.error(
             "missing-field",
             &path,

