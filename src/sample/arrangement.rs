@@ -443,6 +443,6 @@ impl Arrangement {
 /// Rule 1: one picture of each ten, at a place that the seed chooses for each ten anew.
 fn is_empty(seed: u64, index: usize) -> bool {
     let ten = (index / 10) as u64;
-    let chosen = Dice::new(seed ^ 0x5EED_0F_E397, ten).below(10);
+    let chosen = Dice::new(seed ^ 0x5E_ED0F_E397, ten).below(10);
     index % 10 == chosen
 }

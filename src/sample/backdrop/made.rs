@@ -80,7 +80,7 @@ pub(super) fn print(dice: &mut Dice, width: usize, height: usize) -> Canvas {
         let letter = floor(glyph);
         let word_end = noise.cell_again(letter, line + 17 * page, 2) < 0.17;
         let last = noise.cell_again(page, line, 3) * column * 4.0;
-        if word_end || high > 0.72 || high < 0.12 || across > last {
+        if word_end || !(0.12..=0.72).contains(&high) || across > last {
             return blank;
         }
         // A letter is one or two stems, joined by a bar at one of three heights.
@@ -88,7 +88,8 @@ pub(super) fn print(dice: &mut Dice, width: usize, height: usize) -> Canvas {
         let (gx, gy) = (fract(glyph), (high - 0.12) / 0.6);
         let first = (gx - 0.22).abs();
         let second = (gx - 0.74).abs() + if shape % 3 == 0 { 1.0 } else { 0.0 };
-        let bar = (gy - 0.1 - 0.4 * (shape / 4) as f32).abs() * 1.2 + if gx > 0.85 || gx < 0.12 { 1.0 } else { 0.0 };
+        let bar =
+            (gy - 0.1 - 0.4 * (shape / 4) as f32).abs() * 1.2 + if !(0.12..=0.85).contains(&gx) { 1.0 } else { 0.0 };
         let high_enough = if shape % 2 == 0 { gy > 0.28 } else { true };
         let stroke = if high_enough { first.min(second) } else { 1.0 }.min(bar);
         mix(ink, blank, smoothstep(0.08, 0.2, stroke))

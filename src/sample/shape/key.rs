@@ -13,12 +13,28 @@ enum Bow {
     Clover,
 }
 
+/// Cuts in one edge of a flat blade.
+struct Flat {
+    bow: Bow,
+    cuts: [f32; 7],
+    groove: f32,
+    cap: bool,
+    slot: bool,
+}
+
+/// A plate with notches at the end of a round shaft.
+struct Old {
+    wire: f32,
+    bit_length: f32,
+    bit_width: f32,
+    notches: usize,
+    trefoil: bool,
+}
+
 /// What the two kinds of key have of their own.
 enum Kind {
-    /// Cut into one edge of a flat blade.
-    Flat { bow: Bow, cuts: [f32; 7], groove: f32, cap: bool, slot: bool },
-    /// A plate with notches at the end of a round shaft.
-    Old { wire: f32, bit_length: f32, bit_width: f32, notches: usize, trefoil: bool },
+    Flat(Flat),
+    Old(Old),
 }
 
 /// A key along the u axis, its bow at −0.5 and its tip at 0.5.
@@ -33,24 +49,24 @@ impl Key {
     pub(crate) fn new(dice: &mut Dice) -> Self {
         if dice.chance(0.3) {
             let bow_radius = dice.range(0.15, 0.2);
-            let kind = Kind::Old {
+            let kind = Kind::Old(Old {
                 wire: dice.range(0.03, 0.042),
                 bit_length: dice.range(0.14, 0.2),
                 bit_width: dice.range(0.13, 0.18),
                 notches: dice.between(1, 2),
                 trefoil: dice.chance(0.4),
-            };
+            });
             return Self { bow_radius, blade_half: dice.range(0.028, 0.04), kind };
         }
         let mut cuts = [0.0; 7];
         cuts.iter_mut().for_each(|cut| *cut = dice.range(0.1, 0.85));
-        let kind = Kind::Flat {
+        let kind = Kind::Flat(Flat {
             bow: dice.pick(&[Bow::Round, Bow::Oval, Bow::Square, Bow::Clover]),
             cuts,
             groove: dice.range(-0.4, 0.1),
             cap: dice.chance(0.3),
             slot: dice.chance(0.3),
-        };
+        });
         Self { bow_radius: dice.range(0.16, 0.205), blade_half: dice.range(0.055, 0.075), kind }
     }
 
@@ -60,18 +76,15 @@ impl Key {
 
     pub(crate) fn surface(&self, u: f32, v: f32) -> Surface {
         match &self.kind {
-            Kind::Flat { bow, cuts, groove, cap, slot } => self.flat(u, v, *bow, cuts, *groove, *cap, *slot),
-            Kind::Old { wire, bit_length, bit_width, notches, trefoil } => {
-                self.old(u, v, *wire, *bit_length, *bit_width, *notches, *trefoil)
-            }
+            Kind::Flat(make) => self.flat(u, v, make),
+            Kind::Old(make) => self.old(u, v, make),
         }
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn flat(&self, u: f32, v: f32, bow: Bow, cuts: &[f32; 7], groove: f32, cap: bool, slot: bool) -> Surface {
+    fn flat(&self, u: f32, v: f32, make: &Flat) -> Surface {
         let (radius, half) = (self.bow_radius, self.blade_half);
         let x = u + 0.5 - radius;
-        let head = match bow {
+        let head = match make.bow {
             Bow::Round => length(x, v) - radius,
             Bow::Oval => (length(x / 0.85, v) - radius) * 0.85,
             Bow::Square => rounded_rectangle(x, v, radius, radius, 0.3 * radius),
@@ -80,21 +93,21 @@ impl Key {
                 lobe(0.5).min(lobe(0.2)).min(lobe(-0.2)) - 0.58 * radius
             }
         };
-        let hole = if slot {
+        let hole = if make.slot {
             rounded_rectangle(x + 0.45 * radius, v, 0.2 * radius, 0.5 * radius, 0.2 * radius)
         } else {
             length(x + 0.42 * radius, v) - 0.3 * radius
         };
-        let blade = self.blade(u, v, cuts, 2.0 * radius - 0.5);
+        let blade = self.blade(u, v, &make.cuts, 2.0 * radius - 0.5);
         let shoulder = rounded_rectangle(u - (2.0 * radius - 0.5), v, 0.045, half * 1.5, 0.015);
         let metal = blade.min(shoulder);
         let distance = head.min(metal).max(-hole);
         let mut surface = Surface::plain(distance, 0.018 + bevel(-distance, 0.016));
-        if cap && head < 0.0 {
+        if make.cap && head < 0.0 {
             surface.part = 1;
             surface.height = 0.04 + bevel(-distance, 0.035);
         } else if head > 0.01 {
-            let dip = smoothstep(0.3 * half, 0.15 * half, (v - groove * half).abs());
+            let dip = smoothstep(0.3 * half, 0.15 * half, (v - make.groove * half).abs());
             surface.height -= 0.016 * dip;
             surface.tone = 1.0 - 0.3 * dip;
         } else {
@@ -118,17 +131,8 @@ impl Key {
         (v.abs() - half).max(v - (half - depth)).max(tip).max(u - 0.5).max(from - 0.05 - u)
     }
 
-    #[allow(clippy::too_many_arguments)]
-    fn old(
-        &self,
-        u: f32,
-        v: f32,
-        wire: f32,
-        bit_length: f32,
-        bit_width: f32,
-        notches: usize,
-        trefoil: bool,
-    ) -> Surface {
+    fn old(&self, u: f32, v: f32, make: &Old) -> Surface {
+        let &Old { wire, bit_length, bit_width, notches, trefoil } = make;
         let (radius, shaft) = (self.bow_radius, self.blade_half);
         let x = u + 0.5 - radius;
         let middle = radius - wire;
