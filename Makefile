@@ -1,0 +1,75 @@
+# The commands of the house. `make demo` and `make test` do all the set-up on a fresh Debian or Ubuntu machine that has a
+# Rust toolchain. Everything is built with the one profile `release`, so the dependencies are built once.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+# A build folder outside the checkout, where somebody made one, keeps the dependencies over fresh clones.
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/boxwright/target
+CARGO_TARGET_DIR ?= $(if $(wildcard $(CACHE)/.),$(CACHE),$(CURDIR)/target)
+export CARGO_TARGET_DIR
+
+# Reference data beside the checkout; what is not there is skipped, and says so.
+SHARED ?= ../shared
+GOLDEN ?= $(SHARED)/golden
+RACCOON ?= $(SHARED)/data/raccoon
+WEIGHTS ?= $(SHARED)/data/weights/ssd_mobilenet_v1_0.75_coco_quant/derived_float32.safetensors
+# Where benchmarks and the screenshots' project are put.
+SCRATCH ?= $(CARGO_TARGET_DIR)/scratch
+# Further arguments of `boxwright demo`.
+ARGS ?=
+
+CARGO := cargo
+BOXWRIGHT := $(CARGO_TARGET_DIR)/release/boxwright
+
+.PHONY: help demo test lint parity bench bench-demo bench-raccoon screenshots build setup
+
+help:
+	@echo "make demo           draw a sample project, train on it, measure it, and open the studio"
+	@echo "make test           everything that CI runs"
+	@echo "make lint           rustfmt and clippy"
+	@echo "make parity         the numbers of TensorFlow's Object Detection API [GOLDEN=$(GOLDEN)]"
+	@echo "make bench          the demo and the raccoon benchmark, with their times"
+	@echo "make bench-raccoon  fine-tune on real photographs [RACCOON=$(RACCOON)]"
+	@echo "make screenshots    the pictures of the README, taken anew"
+	@echo "make setup          install what this machine lacks"
+
+setup:
+	@packaging/setup.sh
+
+build: setup
+	$(CARGO) build --release
+
+demo: setup
+	$(CARGO) run --release -- demo $(ARGS)
+
+test: setup
+	$(CARGO) test --release --workspace --no-fail-fast -- --show-output | awk -f tests/summary.awk
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+# Every test with `parity` in its path compares with the reference numbers in GOLDEN and prints its table.
+parity: setup
+	@if [[ -d "$(GOLDEN)" ]]; then \
+	    BOXWRIGHT_GOLDEN="$(abspath $(GOLDEN))" $(CARGO) test --release --workspace --no-fail-fast -- parity --show-output \
+	        | awk -v tables=1 -f tests/summary.awk; \
+	else \
+	    echo "parity: skipped, there is no folder $(GOLDEN)"; \
+	fi
+
+bench: bench-demo bench-raccoon
+
+# The main job from a built binary and from nothing else: ten minutes on two cores, mAP@.5 of 0.75 and more.
+bench-demo: build
+	rm -rf "$(SCRATCH)/demo"
+	time "$(BOXWRIGHT)" demo --no-window --dir "$(SCRATCH)/demo"
+
+bench-raccoon: build
+	@BOXWRIGHT="$(BOXWRIGHT)" tests/benches/raccoon.sh "$(RACCOON)" "$(WEIGHTS)" "$(SCRATCH)/raccoon"
+
+# The tests with `screenshots` in their path write what they see where this variable points.
+screenshots: setup
+	BOXWRIGHT_SCREENSHOTS="$(CURDIR)/assets/screenshots" $(CARGO) test --release -p boxwright-studio -- screenshots
