@@ -1,0 +1,238 @@
+//! One backward node for each operator.
+//!
+//! A node keeps the operator's inputs through burn's checkpointer, and asks the device below the tape for
+//! exactly those gradients that somebody waits for: the first convolution never computes that of the picture.
+
+use crate::activation::Activation;
+use crate::backend::{ChannelGradients, ConvGradients, KernelBackend, KernelGradients, NormState, Wanted};
+use crate::geometry::ConvGeometry;
+use burn::backend::Autodiff;
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+
+/// Backward of the dense convolution; `N` is 3 with a bias and 2 without.
+#[derive(Debug)]
+struct DenseConv;
+
+/// Backward of the depthwise convolution.
+#[derive(Debug)]
+struct DepthwiseConv;
+
+/// Backward of batch normalization with its activation.
+#[derive(Debug)]
+struct NormActivation;
+
+/// Backward of the affine map with its activation.
+#[derive(Debug)]
+struct Affine;
+
+/// Backward of an activation.
+#[derive(Debug)]
+struct Activate;
+
+impl<B: KernelGradients, const N: usize> Backward<B, N> for DenseConv {
+    type State = (NodeId, NodeId, ConvGeometry);
+
+    fn backward(self, ops: Ops<Self::State, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (x, weight, geometry) = ops.state;
+        let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(x);
+        let weight = checkpointer.retrieve_node_output::<FloatTensor<B>>(weight);
+        let wanted = Wanted {
+            x: ops.parents[0].is_some(),
+            parameters: ops.parents[1].is_some(),
+            bias: ops.parents.get(2).is_some_and(|parent| parent.is_some()),
+        };
+        let found = B::dense_conv_backward(x, weight, gradient, geometry, wanted);
+        for (parent, gradient) in ops.parents.iter().zip([found.x, found.weight, found.bias]) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: KernelGradients> Backward<B, 2> for DepthwiseConv {
+    type State = (NodeId, NodeId, ConvGeometry);
+
+    fn backward(self, ops: Ops<Self::State, 2>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (x, weight, geometry) = ops.state;
+        let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(x);
+        let weight = checkpointer.retrieve_node_output::<FloatTensor<B>>(weight);
+        let wanted = Wanted { x: ops.parents[0].is_some(), parameters: ops.parents[1].is_some(), bias: false };
+        let ConvGradients { x: of_x, weight: of_weight, .. } =
+            B::depthwise_conv_backward(x, weight, gradient, geometry, wanted);
+        for (parent, gradient) in ops.parents.iter().zip([of_x, of_weight]) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: KernelGradients> Backward<B, 3> for NormActivation {
+    /// `x`, gamma and beta through the checkpointer; mean and variance as the forward pass found them.
+    type State = ([NodeId; 3], FloatTensor<B>, FloatTensor<B>, f32, Activation);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (inputs, mean, variance, epsilon, activation) = ops.state;
+        let [x, gamma, beta] = inputs.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
+        let ChannelGradients { x, scale, shift } =
+            B::norm_activation_backward(NormState { x, gamma, beta, mean, variance, epsilon, activation }, gradient);
+        for (parent, gradient) in ops.parents.iter().zip([Some(x), scale, shift]) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: KernelGradients> Backward<B, 3> for Affine {
+    type State = ([NodeId; 3], Activation);
+
+    fn backward(self, ops: Ops<Self::State, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (inputs, activation) = ops.state;
+        let [x, scale, shift] = inputs.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
+        let wanted = Wanted {
+            x: ops.parents[0].is_some(),
+            parameters: ops.parents[1].is_some() || ops.parents[2].is_some(),
+            bias: false,
+        };
+        let ChannelGradients { x, scale, shift } = B::affine_backward(x, scale, shift, activation, gradient, wanted);
+        for (parent, gradient) in ops.parents.iter().zip([Some(x), scale, shift]) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: KernelGradients> Backward<B, 1> for Activate {
+    /// The result, which the next operator keeps anyway.
+    type State = (FloatTensor<B>, Activation);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, _checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (y, activation) = ops.state;
+        if let [Some(node)] = &ops.parents {
+            grads.register::<B>(node.id, B::activate_backward(y, activation, gradient));
+        }
+    }
+}
+
+impl<B: KernelGradients, C: CheckpointStrategy> KernelBackend for Autodiff<B, C> {
+    fn dense_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        match Backward::<B, 2>::prepare::<C>(DenseConv, [x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), prep.checkpoint(&weight), geometry);
+                let y = B::dense_conv(x.into_primitive(), weight.into_primitive(), geometry);
+                prep.finish(state, y)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::dense_conv(x.into_primitive(), weight.into_primitive(), geometry))
+            }
+        }
+    }
+
+    fn dense_conv_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        match Backward::<B, 3>::prepare::<C>(DenseConv, [x.node(), weight.node(), bias.node()])
+            .compute_bound()
+            .stateful()
+        {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), prep.checkpoint(&weight), geometry);
+                let y =
+                    B::dense_conv_bias(x.into_primitive(), weight.into_primitive(), bias.into_primitive(), geometry);
+                prep.finish(state, y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::dense_conv_bias(
+                x.into_primitive(),
+                weight.into_primitive(),
+                bias.into_primitive(),
+                geometry,
+            )),
+        }
+    }
+
+    fn depthwise_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        match Backward::<B, 2>::prepare::<C>(DepthwiseConv, [x.node(), weight.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), prep.checkpoint(&weight), geometry);
+                let y = B::depthwise_conv(x.into_primitive(), weight.into_primitive(), geometry);
+                prep.finish(state, y)
+            }
+            OpsKind::UnTracked(prep) => {
+                prep.finish(B::depthwise_conv(x.into_primitive(), weight.into_primitive(), geometry))
+            }
+        }
+    }
+
+    fn norm_activation(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let nodes = [x.node(), gamma.node(), beta.node()];
+        let prepared = Backward::<B, 3>::prepare::<C>(NormActivation, nodes).compute_bound().stateful();
+        let forward = |x: FloatTensor<Self>, gamma: FloatTensor<Self>, beta: FloatTensor<Self>| {
+            B::norm_activation(x.into_primitive(), gamma.into_primitive(), beta.into_primitive(), epsilon, activation)
+        };
+        let (y, mean, variance) = match prepared {
+            OpsKind::Tracked(mut prep) => {
+                let inputs = [&x, &gamma, &beta].map(|tensor| prep.checkpoint(tensor));
+                let (y, mean, variance) = forward(x, gamma, beta);
+                let state = (inputs, mean.clone(), variance.clone(), epsilon, activation);
+                (prep.finish(state, y), mean, variance)
+            }
+            OpsKind::UnTracked(prep) => {
+                let (y, mean, variance) = forward(x, gamma, beta);
+                (prep.finish(y), mean, variance)
+            }
+        };
+        (y, <FloatTensor<Self>>::new(mean), <FloatTensor<Self>>::new(variance))
+    }
+
+    fn affine(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        let nodes = [x.node(), scale.node(), shift.node()];
+        let prepared = Backward::<B, 3>::prepare::<C>(Affine, nodes).compute_bound().stateful();
+        let forward = |x: FloatTensor<Self>, scale: FloatTensor<Self>, shift: FloatTensor<Self>| {
+            B::affine(x.into_primitive(), scale.into_primitive(), shift.into_primitive(), activation)
+        };
+        match prepared {
+            OpsKind::Tracked(mut prep) => {
+                let inputs = [&x, &scale, &shift].map(|tensor| prep.checkpoint(tensor));
+                prep.finish((inputs, activation), forward(x, scale, shift))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(forward(x, scale, shift)),
+        }
+    }
+
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        match Backward::<B, 1>::prepare::<C>(Activate, [x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(prep) => {
+                let y = B::activate(x.into_primitive(), activation);
+                prep.finish((y.clone(), activation), y)
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::activate(x.into_primitive(), activation)),
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The operators as a backend extension: which device runs which code.
+//!
+//! [`KernelBackend`] is what a tensor's device is dispatched to; [`KernelGradients`] is what the backward nodes
+//! of [`crate::autodiff`] call on the device below the gradient tape. Both have composed defaults, which Cube
+//! (every GPU) takes as they are; Flex has kernels for f32 and falls back to the defaults for other types.
+
+use crate::activation::Activation;
+use crate::composed;
+use crate::cpu;
+use crate::geometry::ConvGeometry;
+use burn::backend::flex::FlexTensor;
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Backend, Cube, Flex, backend_extension};
+use burn::tensor::DType;
+
+/// The forward operators.
+#[backend_extension(Flex, Cube, Autodiff)]
+pub(crate) trait KernelBackend: Backend {
+    /// Dense convolution without bias.
+    fn dense_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        composed::conv::<Self>(x, weight, None, geometry, 1)
+    }
+
+    /// Dense convolution with bias.
+    fn dense_conv_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        composed::conv::<Self>(x, weight, Some(bias), geometry, 1)
+    }
+
+    /// Depthwise convolution.
+    fn depthwise_conv(x: FloatTensor<Self>, weight: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        composed::depthwise::<Self>(x, weight, geometry)
+    }
+
+    /// Batch normalization by the batch's own statistics with a fused activation: result, mean, biased variance.
+    fn norm_activation(
+        x: FloatTensor<Self>,
+        gamma: FloatTensor<Self>,
+        beta: FloatTensor<Self>,
+        epsilon: f32,
+        activation: Activation,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        composed::norm_activation::<Self>(x, gamma, beta, epsilon, activation)
+    }
+
+    /// `activation(x · scale + shift)` for each channel.
+    fn affine(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        activation: Activation,
+    ) -> FloatTensor<Self> {
+        composed::affine::<Self>(x, scale, shift, activation)
+    }
+
+    /// The activation alone.
+    fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
+        composed::activate::<Self>(x, activation)
+    }
+}
+
+/// Which gradients of an operator's inputs somebody waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    /// Of the input.
+    pub x: bool,
+    /// Of the weight, or of scale and shift.
+    pub parameters: bool,
+    /// Of the bias.
+    pub bias: bool,
+}
+
+/// The gradients of a convolution; a missing one was not wanted.
+pub(crate) struct ConvGradients<B: Backend> {
+    pub x: Option<FloatTensor<B>>,
+    pub weight: Option<FloatTensor<B>>,
+    pub bias: Option<FloatTensor<B>>,
+}
+
+/// The gradients of an operator with two parameters for each channel.
+pub(crate) struct ChannelGradients<B: Backend> {
+    pub x: FloatTensor<B>,
+    pub scale: Option<FloatTensor<B>>,
+    pub shift: Option<FloatTensor<B>>,
+}
+
+/// What [`KernelBackend::norm_activation`] keeps for its backward pass. The normalized values are worked out
+/// again from `x`: cheaper than keeping them.
+pub(crate) struct NormState<B: Backend> {
+    pub x: FloatTensor<B>,
+    pub gamma: FloatTensor<B>,
+    pub beta: FloatTensor<B>,
+    pub mean: FloatTensor<B>,
+    pub variance: FloatTensor<B>,
+    pub epsilon: f32,
+    pub activation: Activation,
+}
+
+/// The backward operators; `gradient` is always that of the operator's result.
+pub(crate) trait KernelGradients: KernelBackend {
+    /// Of [`KernelBackend::dense_conv`] and [`KernelBackend::dense_conv_bias`].
+    fn dense_conv_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        geometry: ConvGeometry,
+        wanted: Wanted,
+    ) -> ConvGradients<Self> {
+        composed::conv_backward::<Self>(x, weight, gradient, geometry, 1, wanted)
+    }
+
+    /// Of [`KernelBackend::depthwise_conv`].
+    fn depthwise_conv_backward(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        geometry: ConvGeometry,
+        wanted: Wanted,
+    ) -> ConvGradients<Self> {
+        composed::depthwise_backward::<Self>(x, weight, gradient, geometry, wanted)
+    }
+
+    /// Of [`KernelBackend::norm_activation`].
+    fn norm_activation_backward(state: NormState<Self>, gradient: FloatTensor<Self>) -> ChannelGradients<Self> {
+        composed::norm_activation_backward::<Self>(state, gradient)
+    }
+
+    /// Of [`KernelBackend::affine`].
+    fn affine_backward(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        activation: Activation,
+        gradient: FloatTensor<Self>,
+        wanted: Wanted,
+    ) -> ChannelGradients<Self> {
+        composed::affine_backward::<Self>(x, scale, shift, activation, gradient, wanted)
+    }
+
+    /// Of [`KernelBackend::activate`], from its result.
+    fn activate_backward(
+        y: FloatTensor<Self>,
+        activation: Activation,
+        gradient: FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::mask_gradient::<Self>(y, activation, gradient)
+    }
+}
+
+impl KernelBackend for Cube {}
+impl KernelGradients for Cube {}
+
+/// Whether the kernels know the element type of all these tensors.
+fn is_f32(tensors: &[&FlexTensor]) -> bool {
+    tensors.iter().all(|tensor| tensor.dtype() == DType::F32)
+}
+
+impl KernelBackend for Flex {
+    fn dense_conv(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
+        if !is_f32(&[&x, &weight]) {
+            return composed::conv::<Self>(x, weight, None, geometry, 1);
+        }
+        cpu::dense_conv(x, weight, None, &geometry)
+    }
+
+    fn dense_conv_bias(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
+        if !is_f32(&[&x, &weight, &bias]) {
+            return composed::conv::<Self>(x, weight, Some(bias), geometry, 1);
+        }
+        cpu::dense_conv(x, weight, Some(bias), &geometry)
+    }
+
+    fn depthwise_conv(x: FlexTensor, weight: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
+        if !is_f32(&[&x, &weight]) {
+            return composed::depthwise::<Self>(x, weight, geometry);
+        }
+        cpu::depthwise_conv(x, weight, &geometry)
+    }
+
+    fn norm_activation(
+        x: FlexTensor,
+        gamma: FlexTensor,
+        beta: FlexTensor,
+        epsilon: f32,
+        activation: Activation,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        if !is_f32(&[&x, &gamma, &beta]) {
+            return composed::norm_activation::<Self>(x, gamma, beta, epsilon, activation);
+        }
+        cpu::norm_activation(x, gamma, beta, epsilon, activation)
+    }
+
+    fn affine(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, activation: Activation) -> FlexTensor {
+        if !is_f32(&[&x, &scale, &shift]) {
+            return composed::affine::<Self>(x, scale, shift, activation);
+        }
+        cpu::affine(x, scale, shift, activation)
+    }
+
+    fn activate(x: FlexTensor, activation: Activation) -> FlexTensor {
+        if !is_f32(&[&x]) {
+            return composed::activate::<Self>(x, activation);
+        }
+        cpu::activate(x, activation)
+    }
+}
+
+impl KernelGradients for Flex {
+    fn dense_conv_backward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        gradient: FlexTensor,
+        geometry: ConvGeometry,
+        wanted: Wanted,
+    ) -> ConvGradients<Self> {
+        if !is_f32(&[&x, &weight, &gradient]) {
+            return composed::conv_backward::<Self>(x, weight, gradient, geometry, 1, wanted);
+        }
+        cpu::dense_conv_backward(x, weight, gradient, &geometry, wanted)
+    }
+
+    fn depthwise_conv_backward(
+        x: FlexTensor,
+        weight: FlexTensor,
+        gradient: FlexTensor,
+        geometry: ConvGeometry,
+        wanted: Wanted,
+    ) -> ConvGradients<Self> {
+        if !is_f32(&[&x, &weight, &gradient]) {
+            return composed::depthwise_backward::<Self>(x, weight, gradient, geometry, wanted);
+        }
+        cpu::depthwise_conv_backward(x, weight, gradient, &geometry, wanted)
+    }
+
+    fn norm_activation_backward(state: NormState<Self>, gradient: FlexTensor) -> ChannelGradients<Self> {
+        if !is_f32(&[&state.x, &state.gamma, &state.beta, &gradient]) {
+            return composed::norm_activation_backward::<Self>(state, gradient);
+        }
+        cpu::norm_activation_backward(state, gradient)
+    }
+
+    fn affine_backward(
+        x: FlexTensor,
+        scale: FlexTensor,
+        shift: FlexTensor,
+        activation: Activation,
+        gradient: FlexTensor,
+        wanted: Wanted,
+    ) -> ChannelGradients<Self> {
+        if !is_f32(&[&x, &scale, &shift, &gradient]) {
+            return composed::affine_backward::<Self>(x, scale, shift, activation, gradient, wanted);
+        }
+        cpu::affine_backward(x, scale, shift, activation, gradient, wanted)
+    }
+
+    fn activate_backward(y: FlexTensor, activation: Activation, gradient: FlexTensor) -> FlexTensor {
+        if !is_f32(&[&y, &gradient]) {
+            return composed::mask_gradient::<Self>(y, activation, gradient);
+        }
+        cpu::activate_backward(y, activation, gradient)
+    }
+}

@@ -1,0 +1,436 @@
+//! Element-wise operators with parameters for each channel, and the sums over a channel that go with them.
+//!
+//! Batch normalization, an affine map and an activation are the same two passes with other numbers: a value becomes
+//! `clamp((x − center) · scale + shift)`, and its gradient is masked by where that lies, scaled, and for batch
+//! normalization corrected by two sums over the channel. One task owns a channel over the whole batch, so its second
+//! pass finds the values in the cache, and every sum has a fixed order.
+//!
+//! Sums run in f32 over blocks of a few thousand values and in f64 across blocks. The variance is taken around each
+//! block's own mean and merged (Chan, Golub and LeVeque), so a large mean costs no precision.
+
+use super::simd::{MultiplyAdd, sum_lanes, vectorized};
+use crate::activation::Activation;
+use rayon::prelude::*;
+
+/// Values whose sums are kept in f32: a multiple of [`WIDE`] that fits the first cache level.
+const BLOCK: usize = 2048;
+/// Partial sums that run side by side.
+const WIDE: usize = 32;
+/// Values of one task where channels do not matter.
+const CHUNK: usize = 1 << 16;
+
+/// The sizes of a `[batch, channels, height, width]` tensor as far as a channel cares.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Planes {
+    pub batch: usize,
+    pub channels: usize,
+    pub size: usize,
+}
+
+/// The map of every channel: `activation((x − center) · scale · normalizer + shift)`; what is missing is neutral.
+#[derive(Clone, Copy)]
+pub(crate) struct ChannelMap<'a> {
+    /// The mean, for batch normalization.
+    pub center: Option<&'a [f32]>,
+    pub scale: &'a [f32],
+    pub shift: Option<&'a [f32]>,
+    /// The inverse standard deviation, for batch normalization: its presence says that the statistics depend on `x`.
+    pub normalizer: Option<&'a [f32]>,
+    pub activation: Activation,
+}
+
+/// The map of one channel.
+#[derive(Clone, Copy)]
+struct Map {
+    center: f32,
+    scale: f32,
+    shift: f32,
+    low: f32,
+    high: f32,
+}
+
+impl Map {
+    fn identity(activation: Activation) -> Self {
+        let (low, high) = activation.limits();
+        Self { center: 0.0, scale: 1.0, shift: 0.0, low, high }
+    }
+
+    #[inline(always)]
+    fn before_activation<M: MultiplyAdd>(&self, x: f32) -> f32 {
+        M::multiply_add(x - self.center, self.scale, self.shift)
+    }
+
+    /// A NaN passes both comparisons and stays.
+    #[inline(always)]
+    fn value<M: MultiplyAdd>(&self, x: f32) -> f32 {
+        let y = self.before_activation::<M>(x);
+        let y = if y < self.low { self.low } else { y };
+        if y > self.high { self.high } else { y }
+    }
+
+    /// The gradient where the activation passes it.
+    #[inline(always)]
+    fn masked<M: MultiplyAdd>(&self, gradient: f32, x: f32) -> f32 {
+        let y = self.before_activation::<M>(x);
+        if y > self.low && y < self.high { gradient } else { 0.0 }
+    }
+}
+
+impl ChannelMap<'_> {
+    fn at(&self, channel: usize) -> Map {
+        let or = |values: Option<&[f32]>, neutral| values.map_or(neutral, |values| values[channel]);
+        Map {
+            center: or(self.center, 0.0),
+            scale: self.scale[channel] * or(self.normalizer, 1.0),
+            shift: or(self.shift, 0.0),
+            ..Map::identity(self.activation)
+        }
+    }
+}
+
+/// `1 / √(variance + epsilon)`.
+pub(crate) fn inverse_deviation(variance: f32, epsilon: f32) -> f32 {
+    (1.0 / (f64::from(variance) + f64::from(epsilon)).sqrt()) as f32
+}
+
+/// Count, mean and sum of squared deviations of some values.
+#[derive(Clone, Copy, Default)]
+struct Moments {
+    count: f64,
+    mean: f64,
+    deviations: f64,
+}
+
+impl Moments {
+    #[inline(always)]
+    fn merge(&mut self, other: Self) {
+        let count = self.count + other.count;
+        if count == 0.0 {
+            return;
+        }
+        let delta = other.mean - self.mean;
+        self.mean += delta * other.count / count;
+        self.deviations += other.deviations + delta * delta * self.count * other.count / count;
+        self.count = count;
+    }
+
+    fn variance(&self) -> f64 {
+        (self.deviations / self.count.max(1.0)).max(0.0)
+    }
+}
+
+#[inline(always)]
+fn moments_body<M: MultiplyAdd>(values: &[f32]) -> Moments {
+    let mut total = Moments::default();
+    for block in values.chunks(BLOCK) {
+        let count = block.len() as f64;
+        let center = (sum_body::<M>(block) / count) as f32;
+        let (mut first, mut second) = ([0.0; WIDE], [0.0; WIDE]);
+        let chunks = block.chunks_exact(WIDE);
+        let mut rest = (0.0, 0.0);
+        for &value in chunks.remainder() {
+            let deviation = value - center;
+            rest = (rest.0 + deviation, rest.1 + deviation * deviation);
+        }
+        for chunk in chunks {
+            for lane in 0..WIDE {
+                let deviation = chunk[lane] - center;
+                first[lane] += deviation;
+                second[lane] = M::multiply_add(deviation, deviation, second[lane]);
+            }
+        }
+        // `center` is rounded, so the deviations do not quite sum to zero.
+        let first = f64::from(sum_lanes(first) + rest.0);
+        let second = f64::from(sum_lanes(second) + rest.1);
+        total.merge(Moments {
+            count,
+            mean: f64::from(center) + first / count,
+            deviations: second - first * first / count,
+        });
+    }
+    total
+}
+
+#[inline(always)]
+fn sum_body<M: MultiplyAdd>(values: &[f32]) -> f64 {
+    let mut total = 0.0;
+    for block in values.chunks(BLOCK) {
+        let mut sums = [0.0f32; 2 * WIDE];
+        let chunks = block.chunks_exact(2 * WIDE);
+        let rest: f32 = chunks.remainder().iter().sum();
+        for chunk in chunks {
+            for lane in 0..2 * WIDE {
+                sums[lane] += chunk[lane];
+            }
+        }
+        total += f64::from(sum_lanes(sums) + rest);
+    }
+    total
+}
+
+#[inline(always)]
+fn apply_body<M: MultiplyAdd>(y: &mut [f32], x: &[f32], map: Map) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = map.value::<M>(x);
+    }
+}
+
+#[inline(always)]
+fn apply_in_place_body<M: MultiplyAdd>(values: &mut [f32], map: Map) {
+    for value in values {
+        *value = map.value::<M>(*value);
+    }
+}
+
+/// The sum of the masked gradients, and of their products with `x − center`.
+#[inline(always)]
+fn gradient_sums_body<M: MultiplyAdd>(gradient: &[f32], x: &[f32], map: Map) -> (f64, f64) {
+    let mut total = (0.0, 0.0);
+    for (gradient, x) in gradient.chunks(BLOCK).zip(x.chunks(BLOCK)) {
+        let (mut first, mut second) = ([0.0; WIDE], [0.0; WIDE]);
+        let (gradients, inputs) = (gradient.chunks_exact(WIDE), x.chunks_exact(WIDE));
+        let mut rest = (0.0, 0.0);
+        for (&gradient, &x) in gradients.remainder().iter().zip(inputs.remainder()) {
+            let masked = map.masked::<M>(gradient, x);
+            rest = (rest.0 + masked, rest.1 + masked * (x - map.center));
+        }
+        for (gradient, x) in gradients.zip(inputs) {
+            for lane in 0..WIDE {
+                let masked = map.masked::<M>(gradient[lane], x[lane]);
+                first[lane] += masked;
+                second[lane] = M::multiply_add(masked, x[lane] - map.center, second[lane]);
+            }
+        }
+        total.0 += f64::from(sum_lanes(first) + rest.0);
+        total.1 += f64::from(sum_lanes(second) + rest.1);
+    }
+    total
+}
+
+/// `gradient = masked gradient · scale + (x − center) · slope + offset`.
+#[inline(always)]
+fn gradient_body<M: MultiplyAdd>(gradient: &mut [f32], x: &[f32], map: Map, slope: f32, offset: f32) {
+    for (gradient, &x) in gradient.iter_mut().zip(x) {
+        let correction = M::multiply_add(x - map.center, slope, offset);
+        *gradient = M::multiply_add(map.masked::<M>(*gradient, x), map.scale, correction);
+    }
+}
+
+#[inline(always)]
+fn scaled_gradient_body<M: MultiplyAdd>(gradient: &mut [f32], x: &[f32], map: Map) {
+    for (gradient, &x) in gradient.iter_mut().zip(x) {
+        *gradient = map.masked::<M>(*gradient, x) * map.scale;
+    }
+}
+
+vectorized!(fn moments_of(values: &[f32]) -> Moments = moments_body);
+vectorized!(fn sum_of(values: &[f32]) -> f64 = sum_body);
+vectorized!(fn apply_map(y: &mut [f32], x: &[f32], map: Map) = apply_body);
+vectorized!(fn apply_map_in_place(values: &mut [f32], map: Map) = apply_in_place_body);
+vectorized!(fn gradient_sums(gradient: &[f32], x: &[f32], map: Map) -> (f64, f64) = gradient_sums_body);
+vectorized!(fn apply_gradient(gradient: &mut [f32], x: &[f32], map: Map, slope: f32, offset: f32) = gradient_body);
+vectorized!(fn scale_gradient(gradient: &mut [f32], x: &[f32], map: Map) = scaled_gradient_body);
+
+/// The planes of each channel, image by image.
+fn by_channel(values: &mut [f32], planes: Planes) -> Vec<Vec<&mut [f32]>> {
+    let mut channels: Vec<_> = (0..planes.channels).map(|_| Vec::with_capacity(planes.batch)).collect();
+    if !values.is_empty() {
+        for (index, plane) in values.chunks_exact_mut(planes.size).enumerate() {
+            channels[index % planes.channels].push(plane);
+        }
+    }
+    channels
+}
+
+/// The plane of one channel in one image.
+fn plane(values: &[f32], planes: Planes, image: usize, channel: usize) -> &[f32] {
+    let start = (image * planes.channels + channel) * planes.size;
+    &values[start..start + planes.size]
+}
+
+/// Batch normalization by the batch's own statistics, then the activation; also returns mean and biased variance.
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn normalize(
+    y: &mut [f32],
+    x: &[f32],
+    planes: Planes,
+    gamma: &[f32],
+    beta: &[f32],
+    epsilon: f32,
+    activation: Activation,
+    mean: &mut [f32],
+    variance: &mut [f32],
+) {
+    by_channel(y, planes).into_par_iter().zip(mean.par_iter_mut().zip(variance.par_iter_mut())).enumerate().for_each(
+        |(channel, (of_y, (mean, variance)))| {
+            let mut moments = Moments::default();
+            for image in 0..of_y.len() {
+                moments.merge(moments_of(plane(x, planes, image, channel)));
+            }
+            *mean = moments.mean as f32;
+            *variance = moments.variance() as f32;
+            let map = Map {
+                center: *mean,
+                scale: gamma[channel] * inverse_deviation(*variance, epsilon),
+                shift: beta[channel],
+                ..Map::identity(activation)
+            };
+            for (image, y) in of_y.into_iter().enumerate() {
+                apply_map(y, plane(x, planes, image, channel), map);
+            }
+        },
+    );
+}
+
+/// The map of every channel, from `x` to `y`.
+pub(crate) fn apply(y: &mut [f32], x: &[f32], planes: Planes, map: &ChannelMap) {
+    if y.is_empty() {
+        return;
+    }
+    y.par_chunks_exact_mut(planes.size)
+        .zip(x.par_chunks_exact(planes.size))
+        .enumerate()
+        .for_each(|(index, (y, x))| apply_map(y, x, map.at(index % planes.channels)));
+}
+
+/// The map of every channel, over its own input.
+pub(crate) fn apply_in_place(values: &mut [f32], planes: Planes, map: &ChannelMap) {
+    if values.is_empty() {
+        return;
+    }
+    values.par_chunks_exact_mut(planes.size).enumerate().for_each(|(index, plane)| {
+        apply_map_in_place(plane, map.at(index % planes.channels));
+    });
+}
+
+/// Turns the gradient of a map's result into that of its input `x`; also the gradients of scale and shift, which
+/// batch normalization needs for itself and therefore always finds.
+pub(crate) fn backward(
+    gradient: &mut [f32],
+    x: &[f32],
+    planes: Planes,
+    map: &ChannelMap,
+    sums: Option<(&mut [f32], &mut [f32])>,
+) {
+    let with_sums = sums.is_some() || map.normalizer.is_some();
+    let found: Vec<(f32, f32)> = by_channel(gradient, planes)
+        .into_par_iter()
+        .enumerate()
+        .map(|(channel, gradients)| backward_channel(gradients, x, planes, map, channel, with_sums))
+        .collect();
+    if let Some((of_scale, of_shift)) = sums {
+        for (channel, (scale, shift)) in found.into_iter().enumerate() {
+            of_scale[channel] = scale;
+            of_shift[channel] = shift;
+        }
+    }
+}
+
+/// One channel of [`backward`]: the gradients of its scale and shift.
+fn backward_channel(
+    gradients: Vec<&mut [f32]>,
+    x: &[f32],
+    planes: Planes,
+    map: &ChannelMap,
+    channel: usize,
+    with_sums: bool,
+) -> (f32, f32) {
+    let of_channel = map.at(channel);
+    let (mut of_shift, mut of_scale) = (0.0, 0.0);
+    if with_sums {
+        for (image, gradient) in gradients.iter().enumerate() {
+            let sums = gradient_sums(gradient, plane(x, planes, image, channel), of_channel);
+            of_shift += sums.0;
+            of_scale += sums.1;
+        }
+    }
+    let Some(normalizer) = map.normalizer else {
+        for (image, gradient) in gradients.into_iter().enumerate() {
+            scale_gradient(gradient, plane(x, planes, image, channel), of_channel);
+        }
+        return (of_scale as f32, of_shift as f32);
+    };
+    // The mean and the deviation depend on every x of the channel: their share of the gradient is a constant and a
+    // multiple of the centered x.
+    let normalizer = f64::from(normalizer[channel]);
+    let each = -f64::from(of_channel.scale) / (planes.batch * planes.size).max(1) as f64;
+    let slope = (each * of_scale * normalizer * normalizer) as f32;
+    let offset = (each * of_shift) as f32;
+    for (image, gradient) in gradients.into_iter().enumerate() {
+        let x = plane(x, planes, image, channel);
+        apply_gradient(gradient, x, of_channel, slope, offset);
+    }
+    ((of_scale * normalizer) as f32, of_shift as f32)
+}
+
+/// The sum of each channel over the batch.
+pub(crate) fn sums(values: &[f32], planes: Planes, sums: &mut [f32]) {
+    sums.par_iter_mut().enumerate().for_each(|(channel, sum)| {
+        *sum = (0..planes.batch).map(|image| sum_of(plane(values, planes, image, channel))).sum::<f64>() as f32;
+    });
+}
+
+/// An activation from `x` to `y`.
+pub(crate) fn activate(y: &mut [f32], x: &[f32], activation: Activation) {
+    let map = Map::identity(activation);
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| apply_map(y, x, map));
+}
+
+/// An activation over its own input.
+pub(crate) fn activate_in_place(values: &mut [f32], activation: Activation) {
+    let map = Map::identity(activation);
+    values.par_chunks_mut(CHUNK).for_each(|values| apply_map_in_place(values, map));
+}
+
+/// The gradient of an activation's input, in place, from the activation's result `y`.
+pub(crate) fn mask(gradient: &mut [f32], y: &[f32], activation: Activation) {
+    let map = Map::identity(activation);
+    gradient.par_chunks_mut(CHUNK).zip(y.par_chunks(CHUNK)).for_each(|(gradient, y)| scale_gradient(gradient, y, map));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cpu::simd::Baseline;
+
+    fn wave(len: usize, offset: f32) -> Vec<f32> {
+        (0..len).map(|index| offset + (index as f32 * 0.37).sin()).collect()
+    }
+
+    #[test]
+    fn a_large_mean_costs_the_variance_nothing() {
+        let values = wave(10_007, 3000.0);
+        let exact: Vec<f64> = values.iter().map(|&value| f64::from(value)).collect();
+        let mean = exact.iter().sum::<f64>() / exact.len() as f64;
+        let variance = exact.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / exact.len() as f64;
+        let found = moments_of(&values);
+        assert!((found.mean / mean - 1.0).abs() < 1e-9, "{}", found.mean);
+        let deviation = (found.variance() / variance - 1.0).abs();
+        assert!(deviation < 1e-6, "{deviation:e}");
+    }
+
+    #[test]
+    fn every_instruction_set_finds_the_same() {
+        let (x, gradient) = (wave(5003, 0.3), wave(5003, -0.1));
+        let map = Map { center: 0.2, scale: 1.7, shift: 0.4, ..Map::identity(Activation::Relu6) };
+        let (mut fast, mut plain) = (vec![0.0; x.len()], vec![0.0; x.len()]);
+        apply_map(&mut fast, &x, map);
+        apply_body::<Baseline>(&mut plain, &x, map);
+        for (fast, plain) in fast.iter().zip(&plain) {
+            assert!((fast - plain).abs() < 1e-5);
+        }
+        let (fast, plain) = (gradient_sums(&gradient, &x, map), gradient_sums_body::<Baseline>(&gradient, &x, map));
+        assert!((fast.0 / plain.0 - 1.0).abs() < 1e-4);
+        assert!((fast.1 / plain.1 - 1.0).abs() < 1e-4);
+        let (fast, plain) = (moments_of(&x), moments_body::<Baseline>(&x));
+        assert!((fast.deviations / plain.deviations - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_nan_shows() {
+        let mut values = [f32::NAN, -1.0, 7.0];
+        activate_in_place(&mut values, Activation::Relu6);
+        assert!(values[0].is_nan());
+        assert_eq!(values[1..], [0.0, 6.0]);
+    }
+}

@@ -1,0 +1,472 @@
+//! Depthwise convolution, plane by plane.
+//!
+//! A plane is copied into scratch memory with its padding and, for a stride s, split into s × s *phases*: the rows and
+//! columns that leave the same remainder. Tap (ky, kx) of the kernel then reads one phase at a fixed distance from
+//! the output pixel. So both directions become sums of shifted lines, each as long as several rows, without a
+//! branch for the border or a strided load:
+//!
+//! - forward: the output is the sum over the taps of weight × phase;
+//! - gradient of the input: a phase is the sum over *its* taps of weight × padded output gradient;
+//! - gradient of the weight: a tap is the product of the output gradient's line with the phase's.
+//!
+//! All lines have the same row width; the few values between the rows come out as garbage where they are not copied, and
+//! meet zeros where they are summed.
+
+use super::buffer::Buffer;
+use super::simd::{LANES, MultiplyAdd, lanes, sum_lanes, vectorized};
+use crate::geometry::ConvGeometry;
+use rayon::prelude::*;
+
+/// Values of output lines that are worked out before they are copied: they stay in the first cache level.
+const BAND: usize = 2048;
+/// Values that a loop keeps in registers.
+const UNROLLED: usize = 4 * LANES;
+/// Lines are read up to this far beyond their end.
+const SLACK: usize = UNROLLED;
+
+/// Where everything lies in the scratch memory.
+struct Layout {
+    geometry: ConvGeometry,
+    /// Rows and columns before the output gradient in its padded plane: the farthest that a tap looks back.
+    back: [usize; 2],
+    /// Rows of a phase, and of the padded output gradient.
+    rows: usize,
+    /// Columns of both.
+    width: usize,
+}
+
+/// A term of a line: `weight` × the line that starts at `offset`.
+#[derive(Clone, Copy)]
+struct Tap {
+    offset: usize,
+    weight: f32,
+}
+
+impl Layout {
+    fn new(geometry: &ConvGeometry) -> Self {
+        let back = [0, 1].map(|axis| (geometry.kernel[axis] - 1) / geometry.stride[axis]);
+        let padded = geometry.padded();
+        let phase = [0, 1].map(|axis| padded[axis].div_ceil(geometry.stride[axis]));
+        Self { geometry: *geometry, back, rows: phase[0] + back[0], width: phase[1] + back[1] }
+    }
+
+    fn phases(&self) -> usize {
+        self.geometry.stride[0] * self.geometry.stride[1]
+    }
+
+    /// Length of one phase and of the padded output gradient.
+    fn plane(&self) -> usize {
+        self.rows * self.width
+    }
+
+    /// Rows of lines that make up a band.
+    fn band_rows(&self) -> usize {
+        (BAND / self.width).max(1)
+    }
+
+    fn band(&self) -> usize {
+        (self.band_rows() * self.width).next_multiple_of(LANES)
+    }
+
+    /// Length of the output as one line.
+    fn line(&self) -> usize {
+        let [height, width] = self.geometry.output;
+        ((height - 1) * self.width + width).next_multiple_of(LANES)
+    }
+
+    /// Where tap (ky, kx) begins to read the phases.
+    fn tap_offset(&self, ky: usize, kx: usize) -> usize {
+        let [sy, sx] = self.geometry.stride;
+        let phase = ky % sy * sx + kx % sx;
+        phase * self.plane() + ky / sy * self.width + kx / sx
+    }
+
+    /// The taps of the forward direction.
+    fn forward_taps(&self, weights: &[f32], taps: &mut Vec<Tap>) {
+        let [kernel_h, kernel_w] = self.geometry.kernel;
+        taps.clear();
+        taps.extend(weights.iter().enumerate().map(|(index, &weight)| {
+            debug_assert!(index < kernel_h * kernel_w);
+            Tap { offset: self.tap_offset(index / kernel_w, index % kernel_w), weight }
+        }));
+    }
+
+    /// The taps that a phase of the input's gradient gathers from the padded output gradient.
+    fn backward_taps(&self, phase: [usize; 2], weights: &[f32], taps: &mut Vec<Tap>) {
+        let [kernel_h, kernel_w] = self.geometry.kernel;
+        let [sy, sx] = self.geometry.stride;
+        taps.clear();
+        for ky in (phase[0]..kernel_h).step_by(sy) {
+            for kx in (phase[1]..kernel_w).step_by(sx) {
+                taps.push(Tap {
+                    offset: (self.back[0] - ky / sy) * self.width + self.back[1] - kx / sx,
+                    weight: weights[ky * kernel_w + kx],
+                });
+            }
+        }
+    }
+}
+
+/// `line[i] = Σ weight · source[offset + i]`; the line's length is a multiple of [`LANES`].
+#[inline(always)]
+fn correlate<M: MultiplyAdd>(line: &mut [f32], source: &[f32], taps: &[Tap]) {
+    let mut at = 0;
+    while at + UNROLLED <= line.len() {
+        let mut sums = [[0.0f32; LANES]; 4];
+        for tap in taps {
+            let values = &source[tap.offset + at..tap.offset + at + UNROLLED];
+            for (part, sums) in sums.iter_mut().enumerate() {
+                let values = lanes(values, part * LANES);
+                for lane in 0..LANES {
+                    sums[lane] = M::multiply_add(tap.weight, values[lane], sums[lane]);
+                }
+            }
+        }
+        line[at..at + UNROLLED].copy_from_slice(sums.as_flattened());
+        at += UNROLLED;
+    }
+    while at < line.len() {
+        let mut sums = [0.0f32; LANES];
+        for tap in taps {
+            let values = lanes(source, tap.offset + at);
+            for lane in 0..LANES {
+                sums[lane] = M::multiply_add(tap.weight, values[lane], sums[lane]);
+            }
+        }
+        line[at..at + LANES].copy_from_slice(&sums);
+        at += LANES;
+    }
+}
+
+/// The products of `line` with as many lines of `source`; the line's length is a multiple of [`LANES`].
+#[inline(always)]
+fn products<M: MultiplyAdd, const N: usize>(line: &[f32], source: &[f32], offsets: [usize; N]) -> [f32; N] {
+    let mut sums = [[0.0f32; LANES]; N];
+    let mut at = 0;
+    while at + LANES <= line.len() {
+        let left = lanes(line, at);
+        for (sums, offset) in sums.iter_mut().zip(offsets) {
+            let right = lanes(source, offset + at);
+            for lane in 0..LANES {
+                sums[lane] = M::multiply_add(left[lane], right[lane], sums[lane]);
+            }
+        }
+        at += LANES;
+    }
+    sums.map(sum_lanes)
+}
+
+/// Copies a plane into its phases, whose borders are zero already.
+#[inline(always)]
+fn split_into_phases(layout: &Layout, plane: &[f32], phases: &mut [f32]) {
+    let [sy, sx] = layout.geometry.stride;
+    let [top, left] = layout.geometry.lead();
+    let width = layout.geometry.input[1];
+    for (row, values) in plane.chunks_exact(width).enumerate() {
+        let row = row + top;
+        let start = row % sy * sx * layout.plane() + row / sy * layout.width;
+        match sx {
+            1 => phases[start + left..start + left + width].copy_from_slice(values),
+            2 => {
+                // The first column of the picture falls into phase `left % 2`.
+                let (even, odd) = phases[start..].split_at_mut(layout.plane());
+                let (first, second) = if left.is_multiple_of(2) {
+                    (&mut even[left / 2..], &mut odd[left / 2..])
+                } else {
+                    (&mut odd[left / 2..], &mut even[left / 2 + 1..])
+                };
+                deinterleave(values, first, second);
+            }
+            _ => {
+                for (column, &value) in values.iter().enumerate() {
+                    let column = column + left;
+                    phases[start + column % sx * layout.plane() + column / sx] = value;
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn deinterleave(values: &[f32], first: &mut [f32], second: &mut [f32]) {
+    let pairs = values.len() / 2;
+    let (first, second) = (&mut first[..values.len().div_ceil(2)], &mut second[..pairs]);
+    for pair in 0..pairs {
+        first[pair] = values[2 * pair];
+        second[pair] = values[2 * pair + 1];
+    }
+    if pairs < first.len() {
+        first[pairs] = values[2 * pairs];
+    }
+}
+
+#[inline(always)]
+fn interleave(values: &mut [f32], first: &[f32], second: &[f32]) {
+    let pairs = values.len() / 2;
+    let (first, second) = (&first[..values.len().div_ceil(2)], &second[..pairs]);
+    for pair in 0..pairs {
+        values[2 * pair] = first[pair];
+        values[2 * pair + 1] = second[pair];
+    }
+    if pairs < first.len() {
+        values[2 * pairs] = first[pairs];
+    }
+}
+
+/// The convolution of one plane. `phases` hold the plane, `band` is scratch.
+#[inline(always)]
+fn forward_body<M: MultiplyAdd>(
+    layout: &Layout,
+    taps: &[Tap],
+    plane: &[f32],
+    phases: &mut [f32],
+    band: &mut [f32],
+    output: &mut [f32],
+) {
+    split_into_phases(layout, plane, phases);
+    let columns = layout.geometry.output[1];
+    let rows = layout.band_rows();
+    for (index, output) in output.chunks_mut(rows * columns).enumerate() {
+        let length = (output.len() / columns - 1) * layout.width + columns;
+        let line = &mut band[..length.next_multiple_of(LANES)];
+        correlate::<M>(line, &phases[index * rows * layout.width..], taps);
+        for (output, line) in output.chunks_exact_mut(columns).zip(line.chunks(layout.width)) {
+            output.copy_from_slice(&line[..columns]);
+        }
+    }
+}
+
+/// The gradient of one plane, from the padded output gradient. `taps` are those of each phase, `band` holds one band
+/// for each phase of a row of phases.
+#[inline(always)]
+fn backward_body<M: MultiplyAdd>(
+    layout: &Layout,
+    taps: &[Vec<Tap>],
+    gradient: &[f32],
+    band: &mut [f32],
+    plane: &mut [f32],
+) {
+    let [sy, sx] = layout.geometry.stride;
+    let [top, left] = layout.geometry.lead();
+    let [height, width] = layout.geometry.input;
+    let columns = layout.width - layout.back[1];
+    let rows = layout.band_rows();
+    let all_rows = layout.rows - layout.back[0];
+    for first_row in (0..all_rows).step_by(rows) {
+        let rows = rows.min(all_rows - first_row);
+        let length = ((rows - 1) * layout.width + columns).next_multiple_of(LANES);
+        for phase_y in 0..sy {
+            for (line, taps) in band.chunks_exact_mut(layout.band()).zip(&taps[phase_y * sx..(phase_y + 1) * sx]) {
+                correlate::<M>(&mut line[..length], &gradient[first_row * layout.width..], taps);
+            }
+            for row in 0..rows {
+                let Some(target) = ((first_row + row) * sy + phase_y).checked_sub(top) else {
+                    continue;
+                };
+                if target >= height {
+                    continue;
+                }
+                let target = &mut plane[target * width..(target + 1) * width];
+                join_row(layout, &band[row * layout.width..], left, target);
+            }
+        }
+    }
+}
+
+/// One row of the input's gradient from the bands of its phases.
+#[inline(always)]
+fn join_row(layout: &Layout, bands: &[f32], left: usize, target: &mut [f32]) {
+    match layout.geometry.stride[1] {
+        1 => target.copy_from_slice(&bands[left..left + target.len()]),
+        2 => {
+            let (even, odd) = (bands, &bands[layout.band()..]);
+            let (first, second) = if left.is_multiple_of(2) {
+                (&even[left / 2..], &odd[left / 2..])
+            } else {
+                (&odd[left / 2..], &even[left / 2 + 1..])
+            };
+            interleave(target, first, second);
+        }
+        sx => {
+            for (column, value) in target.iter_mut().enumerate() {
+                let column = column + left;
+                *value = bands[column % sx * layout.band() + column / sx];
+            }
+        }
+    }
+}
+
+/// The gradient of one kernel from one plane.
+#[inline(always)]
+fn weight_body<M: MultiplyAdd>(layout: &Layout, gradient: &[f32], phases: &[f32], weights: &mut [f32]) {
+    let start = layout.back[0] * layout.width + layout.back[1];
+    let line = &gradient[start..start + layout.line()];
+    let kernel_w = layout.geometry.kernel[1];
+    let offset = |index: usize| layout.tap_offset(index / kernel_w, index % kernel_w);
+    let whole = weights.len() / 3 * 3;
+    for index in (0..whole).step_by(3) {
+        let offsets = [offset(index), offset(index + 1), offset(index + 2)];
+        weights[index..index + 3].copy_from_slice(&products::<M, 3>(line, phases, offsets));
+    }
+    for index in whole..weights.len() {
+        [weights[index]] = products::<M, 1>(line, phases, [offset(index)]);
+    }
+}
+
+/// Copies the output gradient into its padded plane, whose borders are zero already.
+#[inline(always)]
+fn pad_gradient(layout: &Layout, gradient: &[f32], padded: &mut [f32]) {
+    let columns = layout.geometry.output[1];
+    for (row, values) in gradient.chunks_exact(columns).enumerate() {
+        let start = (row + layout.back[0]) * layout.width + layout.back[1];
+        padded[start..start + columns].copy_from_slice(values);
+    }
+}
+
+#[inline(always)]
+fn split_body<M: MultiplyAdd>(layout: &Layout, plane: &[f32], phases: &mut [f32]) {
+    split_into_phases(layout, plane, phases);
+}
+
+vectorized!(fn forward_plane(
+    layout: &Layout,
+    taps: &[Tap],
+    plane: &[f32],
+    phases: &mut [f32],
+    band: &mut [f32],
+    output: &mut [f32],
+) = forward_body);
+vectorized!(fn backward_plane(
+    layout: &Layout,
+    taps: &[Vec<Tap>],
+    gradient: &[f32],
+    band: &mut [f32],
+    plane: &mut [f32],
+) = backward_body);
+vectorized!(fn weight_plane(
+    layout: &Layout,
+    gradient: &[f32],
+    phases: &[f32],
+    weights: &mut [f32],
+) = weight_body);
+vectorized!(fn split_plane(layout: &Layout, plane: &[f32], phases: &mut [f32]) = split_body);
+
+/// Planes of one task: enough tasks for every thread to be busy to the end, few enough to share scratch memory.
+fn planes_per_task(planes: usize) -> usize {
+    planes.div_ceil(16 * rayon::current_num_threads()).max(1)
+}
+
+/// The convolution of every plane of `x` with its channel's kernel.
+pub(crate) fn forward(y: &mut [f32], x: &[f32], weights: &[f32], geometry: &ConvGeometry, channels: usize) {
+    let layout = Layout::new(geometry);
+    let kernel = geometry.kernel[0] * geometry.kernel[1];
+    let (input, output) = (geometry.input[0] * geometry.input[1], geometry.output[0] * geometry.output[1]);
+    let each = planes_per_task(y.len() / output);
+    y.par_chunks_mut(each * output).enumerate().for_each(|(task, y)| {
+        let mut phases = Buffer::zeroed(layout.phases() * layout.plane() + SLACK);
+        let mut band = Buffer::new(layout.band());
+        let mut taps = Vec::with_capacity(kernel);
+        for (index, y) in y.chunks_exact_mut(output).enumerate() {
+            let plane = task * each + index;
+            let channel = plane % channels;
+            layout.forward_taps(&weights[channel * kernel..(channel + 1) * kernel], &mut taps);
+            let x = &x[plane * input..(plane + 1) * input];
+            forward_plane(&layout, &taps, x, &mut phases, &mut band, y);
+        }
+    });
+}
+
+/// The gradients of input and weights, as far as they are asked for.
+pub(crate) fn backward(
+    of_x: Option<&mut [f32]>,
+    of_weights: Option<&mut [f32]>,
+    x: &[f32],
+    weights: &[f32],
+    gradient: &[f32],
+    geometry: &ConvGeometry,
+    channels: usize,
+) {
+    let layout = Layout::new(geometry);
+    let kernel = geometry.kernel[0] * geometry.kernel[1];
+    let (input, output) = (geometry.input[0] * geometry.input[1], geometry.output[0] * geometry.output[1]);
+    let planes = gradient.len() / output;
+    // Each plane finds its share of a kernel's gradient; they are added in the order of the images below.
+    let mut shares = of_weights.as_ref().map(|_| Buffer::new(planes * kernel));
+    let each = planes_per_task(planes);
+    let tasks: Vec<_> = (0..planes)
+        .step_by(each)
+        .zip(chunks(of_x, each * input))
+        .zip(chunks(shares.as_deref_mut(), each * kernel))
+        .collect();
+    tasks.into_par_iter().for_each(|((first, mut of_x), mut shares)| {
+        let mut scratch = Scratch::new(&layout);
+        for index in 0..each.min(planes - first) {
+            let plane = first + index;
+            let channel = plane % channels;
+            scratch.load(&gradient[plane * output..(plane + 1) * output]);
+            if let Some(of_x) = &mut of_x {
+                let weights = &weights[channel * kernel..(channel + 1) * kernel];
+                scratch.input_gradient(weights, &mut of_x[index * input..(index + 1) * input]);
+            }
+            if let Some(shares) = &mut shares {
+                let x = &x[plane * input..(plane + 1) * input];
+                scratch.weight_gradient(x, &mut shares[index * kernel..(index + 1) * kernel]);
+            }
+        }
+    });
+    if let (Some(of_weights), Some(shares)) = (of_weights, shares) {
+        of_weights.fill(0.0);
+        for image in shares.chunks_exact(channels * kernel) {
+            for (sum, share) in of_weights.iter_mut().zip(image) {
+                *sum += share;
+            }
+        }
+    }
+}
+
+/// Chunks of a slice that may be missing: then every chunk is.
+fn chunks<'a>(values: Option<&'a mut [f32]>, size: usize) -> Box<dyn Iterator<Item = Option<&'a mut [f32]>> + 'a> {
+    match values {
+        Some(values) => Box::new(values.chunks_mut(size).map(Some)),
+        None => Box::new(std::iter::repeat_with(|| None)),
+    }
+}
+
+/// The scratch memory of one backward task.
+struct Scratch<'a> {
+    layout: &'a Layout,
+    gradient: Buffer,
+    phases: Buffer,
+    band: Buffer,
+    taps: Vec<Vec<Tap>>,
+}
+
+impl<'a> Scratch<'a> {
+    fn new(layout: &'a Layout) -> Self {
+        Self {
+            layout,
+            gradient: Buffer::zeroed(layout.plane() + SLACK),
+            phases: Buffer::zeroed(layout.phases() * layout.plane() + SLACK),
+            band: Buffer::new(layout.geometry.stride[1] * layout.band() + SLACK),
+            taps: vec![Vec::new(); layout.phases()],
+        }
+    }
+
+    /// Takes the output gradient of the next plane.
+    fn load(&mut self, gradient: &[f32]) {
+        pad_gradient(self.layout, gradient, &mut self.gradient);
+    }
+
+    fn input_gradient(&mut self, weights: &[f32], plane: &mut [f32]) {
+        let columns = self.layout.geometry.stride[1];
+        for (phase, taps) in self.taps.iter_mut().enumerate() {
+            self.layout.backward_taps([phase / columns, phase % columns], weights, taps);
+        }
+        backward_plane(self.layout, &self.taps, &self.gradient, &mut self.band, plane);
+    }
+
+    fn weight_gradient(&mut self, plane: &[f32], weights: &mut [f32]) {
+        split_plane(self.layout, plane, &mut self.phases);
+        weight_plane(self.layout, &self.gradient, &self.phases, weights);
+    }
+}

@@ -1,0 +1,249 @@
+//! The kernels for flex, in f32: from tensors to slices and back.
+//!
+//! [`dense`] brings convolutions to matrix products, [`depthwise`] works plane by plane, [`channels`] holds the
+//! element-wise operators and their statistics; below them are [`matrix`] (the product), [`gather`] (which pixels
+//! meet which weights), [`simd`] (one body, several instruction sets) and [`buffer`] (memory for results).
+
+pub(crate) mod buffer;
+mod channels;
+mod dense;
+mod depthwise;
+mod gather;
+mod matrix;
+mod simd;
+
+use crate::activation::Activation;
+use crate::backend::{ChannelGradients, ConvGradients, NormState, Wanted};
+use crate::geometry::ConvGeometry;
+use buffer::Buffer;
+use burn::backend::Flex;
+use burn::backend::TensorMetadata;
+use burn::backend::flex::FlexTensor;
+use burn::tensor::Shape;
+use channels::{ChannelMap, Planes};
+
+/// The elements of a contiguous tensor.
+fn elements(tensor: &FlexTensor) -> &[f32] {
+    let elements: &[f32] = tensor.storage();
+    &elements[..tensor.layout().num_elements()]
+}
+
+/// A contiguous tensor that starts where its memory starts. Costs nothing where that is so already.
+fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    tensor.to_contiguous()
+}
+
+fn planes(tensor: &FlexTensor) -> Planes {
+    let [batch, channels, height, width] = tensor.shape().dims();
+    Planes { batch, channels, size: height * width }
+}
+
+/// Lets `change` work on the elements of `tensor`: in place where nobody else holds them, else on a copy.
+fn in_place(tensor: FlexTensor, change: impl FnOnce(&mut [f32])) -> FlexTensor {
+    let mut tensor = contiguous(tensor);
+    if let Some(elements) = tensor.try_storage_mut::<f32>() {
+        change(elements);
+        return tensor;
+    }
+    let shape = tensor.shape();
+    let mut copy = Buffer::new(shape.num_elements());
+    copy.copy_from_slice(elements(&tensor));
+    change(&mut copy);
+    copy.into_tensor(shape)
+}
+
+/// Reads `x` and writes the result over it where nobody else holds it, else into new memory.
+fn map(x: FlexTensor, same: impl FnOnce(&mut [f32]), other: impl FnOnce(&[f32], &mut [f32])) -> FlexTensor {
+    let mut x = contiguous(x);
+    if let Some(elements) = x.try_storage_mut::<f32>() {
+        same(elements);
+        return x;
+    }
+    let shape = x.shape();
+    let mut y = Buffer::new(shape.num_elements());
+    other(elements(&x), &mut y);
+    y.into_tensor(shape)
+}
+
+pub(crate) fn dense_conv(
+    x: FlexTensor,
+    weight: FlexTensor,
+    bias: Option<FlexTensor>,
+    geometry: &ConvGeometry,
+) -> FlexTensor {
+    let (x, weight, bias) = (contiguous(x), contiguous(weight), bias.map(contiguous));
+    let (batch, out) = (x.shape()[0], weight.shape()[0]);
+    let [height, width] = geometry.output;
+    let mut y = Buffer::new(batch * out * height * width);
+    dense::forward(&mut y, elements(&x), elements(&weight), bias.as_ref().map(elements), geometry, batch, out);
+    y.into_tensor(Shape::new([batch, out, height, width]))
+}
+
+pub(crate) fn dense_conv_backward(
+    x: FlexTensor,
+    weight: FlexTensor,
+    gradient: FlexTensor,
+    geometry: &ConvGeometry,
+    wanted: Wanted,
+) -> ConvGradients<Flex> {
+    let (x, weight, gradient) = (contiguous(x), contiguous(weight), contiguous(gradient));
+    let (batch, out) = (x.shape()[0], weight.shape()[0]);
+    let of_weight = wanted.parameters.then(|| {
+        let mut of_weight = Buffer::new(weight.shape().num_elements());
+        dense::weight_gradient(&mut of_weight, elements(&x), elements(&gradient), geometry, batch, out);
+        of_weight.into_tensor(weight.shape())
+    });
+    let of_bias = wanted.bias.then(|| {
+        let mut of_bias = Buffer::new(out);
+        channels::sums(elements(&gradient), planes(&gradient), &mut of_bias);
+        of_bias.into_tensor(Shape::new([out]))
+    });
+    let of_x = wanted.x.then(|| {
+        let mut of_x = Buffer::new(x.shape().num_elements());
+        dense::input_gradient(&mut of_x, elements(&weight), elements(&gradient), geometry, batch, out);
+        of_x.into_tensor(x.shape())
+    });
+    ConvGradients { x: of_x, weight: of_weight, bias: of_bias }
+}
+
+pub(crate) fn depthwise_conv(x: FlexTensor, weight: FlexTensor, geometry: &ConvGeometry) -> FlexTensor {
+    let (x, weight) = (contiguous(x), contiguous(weight));
+    let [batch, channels, _, _] = x.shape().dims();
+    let [height, width] = geometry.output;
+    let mut y = Buffer::new(batch * channels * height * width);
+    depthwise::forward(&mut y, elements(&x), elements(&weight), geometry, channels);
+    y.into_tensor(Shape::new([batch, channels, height, width]))
+}
+
+pub(crate) fn depthwise_conv_backward(
+    x: FlexTensor,
+    weight: FlexTensor,
+    gradient: FlexTensor,
+    geometry: &ConvGeometry,
+    wanted: Wanted,
+) -> ConvGradients<Flex> {
+    let (x, weight, gradient) = (contiguous(x), contiguous(weight), contiguous(gradient));
+    let mut of_x = wanted.x.then(|| Buffer::new(x.shape().num_elements()));
+    let mut of_weight = wanted.parameters.then(|| Buffer::new(weight.shape().num_elements()));
+    depthwise::backward(
+        of_x.as_deref_mut(),
+        of_weight.as_deref_mut(),
+        elements(&x),
+        elements(&weight),
+        elements(&gradient),
+        geometry,
+        x.shape()[1],
+    );
+    ConvGradients {
+        x: of_x.map(|found| found.into_tensor(x.shape())),
+        weight: of_weight.map(|found| found.into_tensor(weight.shape())),
+        bias: None,
+    }
+}
+
+pub(crate) fn norm_activation(
+    x: FlexTensor,
+    gamma: FlexTensor,
+    beta: FlexTensor,
+    epsilon: f32,
+    activation: Activation,
+) -> (FlexTensor, FlexTensor, FlexTensor) {
+    let (x, gamma, beta) = (contiguous(x), contiguous(gamma), contiguous(beta));
+    let (shape, planes) = (x.shape(), planes(&x));
+    let mut y = Buffer::new(shape.num_elements());
+    let mut mean = Buffer::new(planes.channels);
+    let mut variance = Buffer::new(planes.channels);
+    channels::normalize(
+        &mut y,
+        elements(&x),
+        planes,
+        elements(&gamma),
+        elements(&beta),
+        epsilon,
+        activation,
+        &mut mean,
+        &mut variance,
+    );
+    let per_channel = Shape::new([planes.channels]);
+    (y.into_tensor(shape), mean.into_tensor(per_channel.clone()), variance.into_tensor(per_channel))
+}
+
+pub(crate) fn norm_activation_backward(state: NormState<Flex>, gradient: FlexTensor) -> ChannelGradients<Flex> {
+    let x = contiguous(state.x);
+    let [gamma, beta, mean, variance] = [state.gamma, state.beta, state.mean, state.variance].map(contiguous);
+    let planes = planes(&x);
+    let inverse: Vec<f32> =
+        elements(&variance).iter().map(|&variance| channels::inverse_deviation(variance, state.epsilon)).collect();
+    let map = ChannelMap {
+        center: Some(elements(&mean)),
+        scale: elements(&gamma),
+        shift: Some(elements(&beta)),
+        normalizer: Some(&inverse),
+        activation: state.activation,
+    };
+    let mut of_gamma = Buffer::new(planes.channels);
+    let mut of_beta = Buffer::new(planes.channels);
+    let of_x = in_place(gradient, |gradient| {
+        channels::backward(gradient, elements(&x), planes, &map, Some((&mut of_gamma, &mut of_beta)));
+    });
+    let per_channel = Shape::new([planes.channels]);
+    ChannelGradients {
+        x: of_x,
+        scale: Some(of_gamma.into_tensor(per_channel.clone())),
+        shift: Some(of_beta.into_tensor(per_channel)),
+    }
+}
+
+pub(crate) fn affine(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, activation: Activation) -> FlexTensor {
+    let (scale, shift) = (contiguous(scale), contiguous(shift));
+    let planes = planes(&x);
+    let map_of = ChannelMap {
+        center: None,
+        scale: elements(&scale),
+        shift: Some(elements(&shift)),
+        normalizer: None,
+        activation,
+    };
+    map(x, |values| channels::apply_in_place(values, planes, &map_of), |x, y| channels::apply(y, x, planes, &map_of))
+}
+
+pub(crate) fn affine_backward(
+    x: FlexTensor,
+    scale: FlexTensor,
+    shift: FlexTensor,
+    activation: Activation,
+    gradient: FlexTensor,
+    wanted: Wanted,
+) -> ChannelGradients<Flex> {
+    let (x, scale, shift) = (contiguous(x), contiguous(scale), contiguous(shift));
+    let planes = planes(&x);
+    let map = ChannelMap {
+        center: None,
+        scale: elements(&scale),
+        shift: Some(elements(&shift)),
+        normalizer: None,
+        activation,
+    };
+    let mut sums = wanted.parameters.then(|| (Buffer::new(planes.channels), Buffer::new(planes.channels)));
+    let of_x = in_place(gradient, |gradient| {
+        let sums = sums.as_mut().map(|(scale, shift)| (&mut scale[..], &mut shift[..]));
+        channels::backward(gradient, elements(&x), planes, &map, sums);
+    });
+    let per_channel = Shape::new([planes.channels]);
+    let (scale, shift) = match sums {
+        Some((scale, shift)) => (Some(scale.into_tensor(per_channel.clone())), Some(shift.into_tensor(per_channel))),
+        None => (None, None),
+    };
+    ChannelGradients { x: of_x, scale, shift }
+}
+
+pub(crate) fn activate(x: FlexTensor, activation: Activation) -> FlexTensor {
+    map(x, |values| channels::activate_in_place(values, activation), |x, y| channels::activate(y, x, activation))
+}
+
+pub(crate) fn activate_backward(y: FlexTensor, activation: Activation, gradient: FlexTensor) -> FlexTensor {
+    let y = contiguous(y);
+    in_place(gradient, |gradient| {
+        channels::mask(gradient, elements(&y), activation);
+    })
+}
