@@ -1,0 +1,1 @@
+//! The session, driven as a window drives it.
