@@ -1,0 +1,166 @@
+//! The `model` message (TFOD's `model_builder`).
+
+use boxwright_config::proto;
+use boxwright_core::label_map::LabelId;
+use burn::tensor::Device;
+
+use super::{
+    BuildError, Built, anchor_generator, box_coder, box_predictor, feature_extractor, image_resizer, losses, matcher,
+    number, post_processing, refuse, region_similarity, required, size,
+};
+use crate::box_predictors::ConvolutionalBoxPredictor;
+use crate::feature_extractors::SsdMobileNetV1FeatureExtractor;
+use crate::image_resizer::ImageResizer;
+use crate::layers::LayerBuilder;
+use crate::meta_architectures::ssd::{SsdModel, SsdSettings};
+use crate::target_assigner::TargetAssigner;
+
+/// Most weights that the heads of one feature map may have: a typing error in `num_classes` must
+/// not ask for all the memory there is.
+const MAX_HEAD_WEIGHTS: usize = 1 << 28;
+
+/// Most anchors of a picture.
+const MAX_ANCHORS: usize = 1 << 20;
+
+const SSD: &str = "model.ssd";
+
+/// The SSD model of a config with its first weights, drawn from `seed`.
+///
+/// On a device with autodiff the weights are ready to train.
+///
+/// # Errors
+/// Whatever the config asks for that is impossible or not supported, by the path of its field.
+pub fn build_ssd(model: &proto::DetectionModel, seed: u64, device: &Device) -> Result<SsdModel, BuildError> {
+    let config = ssd_config(model)?;
+    build(config, seed, device).map_err(|e| e.within(SSD))
+}
+
+/// The image resizer of a config.
+///
+/// # Errors
+/// As [`build_ssd`].
+pub fn image_resizer_of(model: &proto::DetectionModel) -> Result<ImageResizer, BuildError> {
+    resizer(ssd_config(model)?).map_err(|e| e.within(SSD))
+}
+
+fn ssd_config(model: &proto::DetectionModel) -> Built<&proto::Ssd> {
+    use proto::detection_model::Model;
+    match &model.model {
+        Some(Model::Ssd(ssd)) => Ok(ssd),
+        Some(Model::FasterRcnn(_)) => refuse("model.faster_rcnn", "is not supported; use ssd"),
+        Some(Model::ExperimentalModel(_)) => refuse("model.experimental_model", "is not supported; use ssd"),
+        Some(Model::CenterNet(_)) => refuse("model.center_net", "is not supported; use ssd"),
+        None => refuse("model", "is not set; add ssd { … }"),
+    }
+}
+
+fn resizer(config: &proto::Ssd) -> Built<ImageResizer> {
+    let message = required(&config.image_resizer, "image_resizer", "is not set; add fixed_shape_resizer { … }")?;
+    image_resizer(message).map_err(|e| e.within("image_resizer"))
+}
+
+fn build(config: &proto::Ssd, seed: u64, device: &Device) -> Built<SsdModel> {
+    refuse_unsupported(config)?;
+    let ImageResizer::FixedShape { height, width } = resizer(config)? else {
+        return refuse(
+            "image_resizer.keep_aspect_ratio_resizer",
+            "is not supported for SSD, whose anchors need one size; use fixed_shape_resizer",
+        );
+    };
+    let num_classes = size(config.num_classes(), 1..=LabelId::MAX as usize, "num_classes")?;
+
+    let message = required(&config.feature_extractor, "feature_extractor", "is not set")?;
+    let (network, padding) =
+        feature_extractor(message, config.freeze_batchnorm()).map_err(|e| e.within("feature_extractor"))?;
+    let message = required(&config.anchor_generator, "anchor_generator", "is not set")?;
+    let anchor_generator = anchor_generator(message).map_err(|e| e.within("anchor_generator"))?;
+    let anchors_per_location = anchor_generator.num_anchors_per_location();
+    if anchors_per_location.len() != network.num_layers {
+        return refuse(
+            "anchor_generator.ssd_anchor_generator.num_layers",
+            format!(
+                "is {}, but feature_extractor.num_layers is {}; they must be equal",
+                anchors_per_location.len(),
+                network.num_layers
+            ),
+        );
+    }
+    let message = required(&config.box_predictor, "box_predictor", "is not set")?;
+    let predictor =
+        box_predictor(message, num_classes, config.freeze_batchnorm()).map_err(|e| e.within("box_predictor"))?;
+
+    let builder = LayerBuilder { seed, device: device.clone(), padding };
+    let extractor = SsdMobileNetV1FeatureExtractor::new(&network, &builder);
+    let shapes = extractor.feature_map_shapes([height, width]);
+    let count: usize = shapes.iter().zip(&anchors_per_location).map(|(s, n)| s[0] * s[1] * n).sum();
+    if count > MAX_ANCHORS {
+        return refuse(
+            "anchor_generator",
+            format!("gives {count} anchors, more than {MAX_ANCHORS}; use fewer or a smaller picture"),
+        );
+    }
+    let depths = extractor.feature_map_depths();
+    for (&depth, &anchors) in depths.iter().zip(&anchors_per_location) {
+        let kernel = if predictor.use_depthwise { 1 } else { predictor.kernel_size };
+        let weights = depth * anchors * predictor.num_class_slots * kernel * kernel;
+        if weights > MAX_HEAD_WEIGHTS {
+            return refuse(
+                "num_classes",
+                format!("is {num_classes}, which asks for a class head of {weights} weights"),
+            );
+        }
+    }
+    let box_predictor = ConvolutionalBoxPredictor::new(predictor, &depths, &anchors_per_location, &builder);
+    let anchors = anchor_generator.generate(&shapes, [height, width]);
+    Ok(SsdModel::new(extractor, box_predictor, settings(config, num_classes, (height, width), seed)?, anchors))
+}
+
+fn settings(config: &proto::Ssd, num_classes: usize, input_size: (usize, usize), seed: u64) -> Built<SsdSettings> {
+    let message = required(&config.box_coder, "box_coder", "is not set; add faster_rcnn_box_coder { }")?;
+    let box_coder = box_coder(message).map_err(|e| e.within("box_coder"))?;
+    let message = required(&config.matcher, "matcher", "is not set; add argmax_matcher { … }")?;
+    let matcher = matcher(message).map_err(|e| e.within("matcher"))?;
+    let message =
+        required(&config.similarity_calculator, "similarity_calculator", "is not set; add iou_similarity { }")?;
+    let similarity = region_similarity(message).map_err(|e| e.within("similarity_calculator"))?;
+    let message = required(&config.loss, "loss", "is not set")?;
+    let losses = losses(message).map_err(|e| e.within("loss"))?;
+    let message = required(&config.post_processing, "post_processing", "is not set")?;
+    let post_processing = post_processing(message).map_err(|e| e.within("post_processing"))?;
+    Ok(SsdSettings {
+        num_classes,
+        input_size,
+        target_assigner: TargetAssigner {
+            similarity,
+            matcher,
+            box_coder,
+            negative_class_weight: number(config.negative_class_weight(), 0.0..=1e6, "negative_class_weight")?,
+        },
+        encode_background_as_zeros: config.encode_background_as_zeros(),
+        localization_loss: losses.localization,
+        classification_loss: losses.classification,
+        localization_weight: losses.localization_weight,
+        classification_weight: losses.classification_weight,
+        hard_example_miner: losses.hard_example_miner,
+        normalize_loss_by_num_matches: config.normalize_loss_by_num_matches(),
+        normalize_loc_loss_by_codesize: config.normalize_loc_loss_by_codesize(),
+        post_processing,
+        seed,
+    })
+}
+
+fn refuse_unsupported(config: &proto::Ssd) -> Built<()> {
+    if !config.add_background_class() {
+        return refuse("add_background_class", "false is not supported; set it to true");
+    }
+    if config.explicit_background_class() {
+        return refuse("explicit_background_class", "is not supported; set it to false");
+    }
+    if config.use_confidences_as_targets() {
+        return refuse("use_confidences_as_targets", "is not supported; set it to false");
+    }
+    if config.mask_head_config.is_some() {
+        return refuse("mask_head_config", "masks are not supported; remove it");
+    }
+    Ok(())
+}

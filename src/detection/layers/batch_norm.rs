@@ -1,0 +1,106 @@
+//! Batch normalization with TensorFlow's semantics.
+//!
+//! In training the batch's own mean and biased variance normalize, and the moving statistics move
+//! towards the mean and the *unbiased* variance, as TensorFlow's fused operator has it. In
+//! evaluation, and where the layer is frozen, the moving statistics normalize and stay.
+
+use boxwright_kernels::{Activation, affine_activation, batch_norm_train};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor};
+
+use super::Mode;
+use crate::variables::{Described, Layout, MovingStatistic, VariableInfo};
+
+/// The `batch_norm` message of the config.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BatchNormParams {
+    /// How much the moving statistics keep of themselves in each step.
+    pub decay: f32,
+    /// Added to the variance.
+    pub epsilon: f32,
+    /// Whether there is a `beta`.
+    pub center: bool,
+    /// Whether there is a `gamma`.
+    pub scale: bool,
+    /// Whether training uses and updates statistics; false freezes them.
+    pub train: bool,
+}
+
+impl Default for BatchNormParams {
+    fn default() -> Self {
+        Self { decay: 0.999, epsilon: 0.001, center: true, scale: false, train: true }
+    }
+}
+
+/// Batch normalization of the channels of `[batch, channels, height, width]`, and an activation.
+#[derive(Module, Debug)]
+pub struct BatchNorm {
+    gamma: Option<Param<Tensor<1>>>,
+    beta: Option<Param<Tensor<1>>>,
+    moving_mean: MovingStatistic,
+    moving_variance: MovingStatistic,
+    #[module(skip)]
+    params: BatchNormParams,
+    #[module(skip)]
+    channels: usize,
+}
+
+impl BatchNorm {
+    /// The layer as slim starts it: gamma 1, beta 0, mean 0, variance 1.
+    pub fn new(channels: usize, params: BatchNormParams, device: &Device) -> Self {
+        let param =
+            |wanted: bool, value: f32| wanted.then(|| Param::from_tensor(Tensor::full([channels], value, device)));
+        Self {
+            gamma: param(params.scale, 1.0),
+            beta: param(params.center, 0.0),
+            moving_mean: MovingStatistic::new(Tensor::zeros([channels], device)),
+            moving_variance: MovingStatistic::new(Tensor::ones([channels], device)),
+            params,
+            channels,
+        }
+    }
+
+    /// How it was configured.
+    pub fn params(&self) -> BatchNormParams {
+        self.params
+    }
+
+    /// Normalizes and activates. In [`Mode::Train`] the moving statistics are brought up to date.
+    pub fn forward(&self, x: Tensor<4>, activation: Activation, mode: Mode) -> Tensor<4> {
+        let device = x.device();
+        let or = |param: &Option<Param<Tensor<1>>>, value: f32| {
+            param.as_ref().map_or_else(|| Tensor::full([self.channels], value, &device), Param::val)
+        };
+        let (gamma, beta) = (or(&self.gamma, 1.0), or(&self.beta, 0.0));
+        if mode == Mode::Train && self.params.train {
+            let [batch, _, height, width] = x.dims();
+            let (y, mean, variance) = batch_norm_train(x, gamma, beta, self.params.epsilon, activation);
+            let count = (batch * height * width) as f64;
+            let bessel = (count / (count - 1.0).max(1.0)) as f32;
+            self.moving_mean.update(mean, self.params.decay);
+            self.moving_variance.update(variance * bessel, self.params.decay);
+            return y;
+        }
+        let inverse = (self.moving_variance.value() + self.params.epsilon).sqrt().recip();
+        let scale = gamma * inverse;
+        let shift = beta - self.moving_mean.value() * scale.clone();
+        affine_activation(x, scale, shift, activation)
+    }
+
+    /// Lists the variables below `scope`.
+    pub(crate) fn describe(&self, scope: &str, out: &mut Vec<Described>) {
+        let mut push = |id, name: &str, trainable| {
+            let name = format!("{scope}/BatchNorm/{name}");
+            let info = VariableInfo { id, name, shape: vec![self.channels], trainable, l2: 0.0 };
+            out.push(Described { info, layout: Layout::Plain });
+        };
+        if let Some(gamma) = &self.gamma {
+            push(gamma.id, "gamma", true);
+        }
+        if let Some(beta) = &self.beta {
+            push(beta.id, "beta", true);
+        }
+        push(self.moving_mean.id(), "moving_mean", false);
+        push(self.moving_variance.id(), "moving_variance", false);
+    }
+}

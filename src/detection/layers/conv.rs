@@ -1,0 +1,225 @@
+//! Convolution with what slim hangs onto it.
+
+use boxwright_kernels::{Activation, Padding, activation, conv2d, depthwise_conv2d};
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::{BatchNorm, BatchNormParams, Pass};
+use crate::initializers::Initializer;
+use crate::variables::{Described, Layout, VariableInfo};
+
+/// The `conv_hyperparams` of the config: what a group of layers has in common.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Hyperparams {
+    /// What the kernels start at.
+    pub initializer: Initializer,
+    /// The weight of the kernels' L2 regularizer, 0 for none.
+    pub l2: f32,
+    /// What follows.
+    pub activation: Activation,
+    /// Batch normalization; a bias where there is none.
+    pub batch_norm: Option<BatchNormParams>,
+}
+
+/// How the border is padded.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PaddingRule {
+    /// TensorFlow's SAME: what is missing, the odd row below and to the right.
+    #[default]
+    Same,
+    /// `use_explicit_padding`: the same on all sides whatever the input's size.
+    Explicit,
+}
+
+impl PaddingRule {
+    fn padding(self, input: [usize; 2], kernel: usize, stride: usize) -> Padding {
+        match self {
+            Self::Same => Padding::same(input, [kernel; 2], [stride; 2]),
+            Self::Explicit => {
+                let (before, total) = ((kernel - 1) / 2, kernel - 1);
+                Padding { top: before, bottom: total - before, left: before, right: total - before }
+            }
+        }
+    }
+}
+
+/// What a layer is, beside its weights.
+#[derive(Clone, Debug)]
+struct ConvSpec {
+    scope: String,
+    depthwise: bool,
+    kernel: usize,
+    stride: usize,
+    padding: PaddingRule,
+    activation: Activation,
+    l2: f32,
+}
+
+/// A convolution, its normalization or bias, and its activation.
+#[derive(Module, Debug)]
+pub struct ConvLayer {
+    weights: Param<Tensor<4>>,
+    biases: Option<Param<Tensor<1>>>,
+    batch_norm: Option<BatchNorm>,
+    #[module(skip)]
+    spec: ConvSpec,
+}
+
+impl ConvLayer {
+    /// The layer's TensorFlow scope.
+    pub fn scope(&self) -> &str {
+        &self.spec.scope
+    }
+
+    /// Channels that come out.
+    pub fn out_channels(&self) -> usize {
+        self.weights.shape()[0]
+    }
+
+    /// Rows and columns that come out of an input of `[height, width]`.
+    pub fn output_size(&self, input: [usize; 2]) -> [usize; 2] {
+        input.map(|side| side.div_ceil(self.spec.stride))
+    }
+
+    /// # Shapes
+    /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`, rounded up.
+    pub fn forward(&self, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+        let [_, _, height, width] = x.dims();
+        let (spec, stride) = (&self.spec, [self.spec.stride; 2]);
+        let padding = spec.padding.padding([height, width], spec.kernel, spec.stride);
+        let bias = self.biases.as_ref().map(Param::val);
+        let y = if spec.depthwise {
+            let y = depthwise_conv2d(x, self.weights.val(), stride, padding);
+            match bias {
+                Some(bias) => y + bias.reshape([1, self.out_channels(), 1, 1]),
+                None => y,
+            }
+        } else {
+            conv2d(x, self.weights.val(), bias, stride, padding)
+        };
+        if let Some(observer) = &mut pass.observer {
+            observer(&spec.scope, &y);
+        }
+        match &self.batch_norm {
+            Some(batch_norm) => batch_norm.forward(y, spec.activation, pass.mode),
+            None => activation(y, spec.activation),
+        }
+    }
+
+    /// The epsilon of its batch normalization, where it has one.
+    pub fn batch_norm_epsilon(&self) -> Option<f32> {
+        self.batch_norm.as_ref().map(|bn| bn.params().epsilon)
+    }
+
+    /// Lists its variables.
+    pub(crate) fn describe(&self, out: &mut Vec<Described>) {
+        let spec = &self.spec;
+        let (layout, name) =
+            if spec.depthwise { (Layout::DepthwiseKernel, "depthwise_weights") } else { (Layout::Kernel, "weights") };
+        let shape = layout.to_tensorflow_shape(&self.weights.shape());
+        let info = VariableInfo {
+            id: self.weights.id,
+            name: format!("{}/{name}", spec.scope),
+            shape,
+            trainable: true,
+            l2: spec.l2,
+        };
+        out.push(Described { info, layout });
+        if let Some(biases) = &self.biases {
+            let info = VariableInfo {
+                id: biases.id,
+                name: format!("{}/biases", spec.scope),
+                shape: vec![self.out_channels()],
+                trainable: true,
+                l2: 0.0,
+            };
+            out.push(Described { info, layout: Layout::Plain });
+        }
+        if let Some(batch_norm) = &self.batch_norm {
+            batch_norm.describe(&spec.scope, out);
+        }
+    }
+}
+
+/// Makes layers with their first weights.
+#[derive(Clone, Debug)]
+pub struct LayerBuilder {
+    /// The run's seed.
+    pub seed: u64,
+    /// Where the weights live.
+    pub device: Device,
+    /// How borders are padded.
+    pub padding: PaddingRule,
+}
+
+impl LayerBuilder {
+    /// `slim.conv2d`.
+    pub fn conv2d(
+        &self,
+        scope: &str,
+        [input, output]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        hyperparams: &Hyperparams,
+    ) -> ConvLayer {
+        self.layer(scope, [kernel, kernel, input, output], stride, Layout::Kernel, hyperparams)
+    }
+
+    /// `slim.separable_conv2d` without outputs of its own: the depthwise half, channel multiplier 1.
+    pub fn depthwise_conv2d(
+        &self,
+        scope: &str,
+        channels: usize,
+        kernel: usize,
+        stride: usize,
+        hyperparams: &Hyperparams,
+    ) -> ConvLayer {
+        self.layer(scope, [kernel, kernel, channels, 1], stride, Layout::DepthwiseKernel, hyperparams)
+    }
+
+    /// A head: a convolution with a bias that starts at `bias`, and nothing after it.
+    pub fn head(
+        &self,
+        scope: &str,
+        channels: [usize; 2],
+        kernel: usize,
+        hyperparams: &Hyperparams,
+        bias: f32,
+    ) -> ConvLayer {
+        let plain = Hyperparams { activation: Activation::None, batch_norm: None, ..*hyperparams };
+        let mut layer = self.conv2d(scope, channels, kernel, 1, &plain);
+        layer.spec.padding = PaddingRule::Same;
+        layer.biases = Some(Param::from_tensor(Tensor::full([channels[1]], bias, &self.device)));
+        layer
+    }
+
+    fn layer(
+        &self,
+        scope: &str,
+        shape: [usize; 4],
+        stride: usize,
+        layout: Layout,
+        hyperparams: &Hyperparams,
+    ) -> ConvLayer {
+        let depthwise = layout == Layout::DepthwiseKernel;
+        let output = if depthwise { shape[2] } else { shape[3] };
+        let values = hyperparams.initializer.sample(&shape, self.seed, scope);
+        let (device_shape, values) = layout.from_tensorflow(&shape, &values);
+        let batch_norm = hyperparams.batch_norm.map(|params| BatchNorm::new(output, params, &self.device));
+        let biases = batch_norm.is_none().then(|| Param::from_tensor(Tensor::<1>::zeros([output], &self.device)));
+        ConvLayer {
+            weights: Param::from_data(TensorData::new(values, device_shape), &self.device),
+            biases,
+            batch_norm,
+            spec: ConvSpec {
+                scope: scope.to_owned(),
+                depthwise,
+                kernel: shape[0],
+                stride,
+                padding: self.padding,
+                activation: hyperparams.activation,
+                l2: hyperparams.l2,
+            },
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Meta-architectures: how the parts make a detector.
+
+pub mod ssd;

@@ -1,0 +1,318 @@
+//! The single shot detector (TFOD's `ssd_meta_arch`): preprocess, predict, loss, post-process.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use boxwright_core::Detection;
+use boxwright_core::geometry::NormalizedBox;
+use boxwright_core::label_map::{ClassIndex, LabelMap};
+use burn::module::Module;
+use burn::tensor::{Device, Tensor, TensorData};
+use rayon::prelude::*;
+
+use crate::box_coders::FasterRcnnBoxCoder;
+use crate::box_predictors::ConvolutionalBoxPredictor;
+use crate::feature_extractors::SsdMobileNetV1FeatureExtractor;
+use crate::layers::{Mode, Pass};
+use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss};
+use crate::post_processing::{PostProcessing, ScoredBox};
+use crate::target_assigner::{Groundtruth, TargetAssigner, Targets};
+use crate::variables::{self, Described, HostTensor, LoadReport, VariableInfo};
+
+/// What the model is, beside its weights.
+#[derive(Clone, Debug)]
+pub struct SsdSettings {
+    /// Classes, without background.
+    pub num_classes: usize,
+    /// Height and width of the pictures that it takes.
+    pub input_size: (usize, usize),
+    /// How targets are assigned.
+    pub target_assigner: TargetAssigner,
+    /// Whether background is no class of its own: all targets 0 instead of a 1 in column 0.
+    pub encode_background_as_zeros: bool,
+    /// The loss of the boxes.
+    pub localization_loss: LocalizationLoss,
+    /// The loss of the classes.
+    pub classification_loss: ClassificationLoss,
+    /// Weight of the first in the total.
+    pub localization_weight: f32,
+    /// Weight of the second in the total.
+    pub classification_weight: f32,
+    /// Which anchors count; `None` for all.
+    pub hard_example_miner: Option<HardExampleMiner>,
+    /// Whether both losses are divided by the number of matched anchors of the batch.
+    pub normalize_loss_by_num_matches: bool,
+    /// Whether the localization loss is divided by the length of a box code too.
+    pub normalize_loc_loss_by_codesize: bool,
+    /// From predictions to detections.
+    pub post_processing: PostProcessing,
+    /// The run's seed, for dropout.
+    pub seed: u64,
+}
+
+/// What the network says about each anchor.
+#[derive(Clone, Debug)]
+pub struct Predictions {
+    /// `[batch, anchors, 4]`.
+    pub box_encodings: Tensor<3>,
+    /// `[batch, anchors, 1 + classes]`, background first.
+    pub class_logits: Tensor<3>,
+}
+
+/// The losses of a batch, weighted and normalized, without regularization.
+#[derive(Clone, Debug)]
+pub struct Losses {
+    /// Of the boxes.
+    pub localization: Tensor<1>,
+    /// Of the classes.
+    pub classification: Tensor<1>,
+    /// Anchors that were matched to a box, over the batch.
+    pub num_matched: usize,
+}
+
+/// The model.
+#[derive(Module, Debug)]
+pub struct SsdModel {
+    feature_extractor: SsdMobileNetV1FeatureExtractor,
+    box_predictor: ConvolutionalBoxPredictor,
+    #[module(skip)]
+    settings: Arc<SsdSettings>,
+    #[module(skip)]
+    anchors: Arc<Vec<[f32; 4]>>,
+    /// Counts training passes, so that each drops other entries; shared by clones.
+    #[module(skip)]
+    dropout_position: Arc<AtomicU64>,
+}
+
+impl SsdModel {
+    /// A model of these parts. `anchors` must be those that the predictor answers for, in its order.
+    pub fn new(
+        feature_extractor: SsdMobileNetV1FeatureExtractor,
+        box_predictor: ConvolutionalBoxPredictor,
+        settings: SsdSettings,
+        anchors: Vec<[f32; 4]>,
+    ) -> Self {
+        Self {
+            feature_extractor,
+            box_predictor,
+            settings: Arc::new(settings),
+            anchors: Arc::new(anchors),
+            dropout_position: Arc::new(AtomicU64::new(0)),
+        }
+    }
+
+    /// What it is, beside its weights.
+    pub fn settings(&self) -> &SsdSettings {
+        &self.settings
+    }
+
+    /// Height and width of the pictures that it takes.
+    pub fn input_size(&self) -> (usize, usize) {
+        self.settings.input_size
+    }
+
+    /// Classes, without background.
+    pub fn num_classes(&self) -> usize {
+        self.settings.num_classes
+    }
+
+    /// The anchors, normalized.
+    pub fn anchors(&self) -> &[[f32; 4]] {
+        &self.anchors
+    }
+
+    /// The feature extractor.
+    pub fn feature_extractor(&self) -> &SsdMobileNetV1FeatureExtractor {
+        &self.feature_extractor
+    }
+
+    /// Where its weights live.
+    pub fn device(&self) -> Device {
+        self.devices().into_iter().next().unwrap_or_default()
+    }
+
+    /// Sets how many training steps lie behind, so that a resumed run drops the same entries.
+    pub fn set_dropout_position(&self, step: u64) {
+        self.dropout_position.store(step, Ordering::Relaxed);
+    }
+
+    /// Runs the network. In [`Mode::Train`] the moving statistics are brought up to date.
+    ///
+    /// # Shapes
+    /// `images`: `[batch, 3, height, width]` of the input size, RGB from 0 to 255.
+    pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Predictions {
+        let mut pass = Pass::new(mode);
+        if mode == Mode::Train {
+            let position = self.dropout_position.fetch_add(1, Ordering::Relaxed);
+            // An odd factor keeps the seeds of different runs and steps apart.
+            pass.dropout_seed = self.settings.seed ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        }
+        self.predict(images, &mut pass)
+    }
+
+    /// Runs the network in [`Mode::Eval`] and shows `observer` the output of each convolution of the
+    /// feature extractor and the predictor, by scope, before its batch normalization.
+    pub fn observe_convolutions(&self, images: Tensor<4>, observer: &mut dyn FnMut(&str, &Tensor<4>)) {
+        let mut pass = Pass { observer: Some(observer), ..Pass::new(Mode::Eval) };
+        self.predict(images, &mut pass);
+    }
+
+    fn predict(&self, images: Tensor<4>, pass: &mut Pass<'_>) -> Predictions {
+        let images = self.feature_extractor.preprocess(images);
+        let feature_maps = self.feature_extractor.forward(images, pass);
+        let (box_encodings, class_logits) = self.box_predictor.forward(&feature_maps, pass);
+        Predictions { box_encodings, class_logits }
+    }
+
+    /// The losses of a batch against its groundtruth, one entry for each picture.
+    ///
+    /// # Panics
+    /// If the number of pictures differs.
+    pub fn losses(&self, predictions: &Predictions, groundtruth: &[Groundtruth]) -> Losses {
+        let settings = &self.settings;
+        let [batch, anchors, columns] = predictions.class_logits.dims();
+        assert_eq!(batch, groundtruth.len(), "groundtruth for each picture of the batch");
+        let mut background = vec![0.0; columns];
+        background[0] = if settings.encode_background_as_zeros { 0.0 } else { 1.0 };
+        let targets = settings.target_assigner.batch_assign(&self.anchors, groundtruth, &background);
+
+        let device = predictions.class_logits.device();
+        let matrix = |get: fn(&Targets) -> &Vec<f32>| {
+            let data: Vec<f32> = targets.iter().flat_map(|t| get(t).iter().copied()).collect();
+            Tensor::<2>::from_data(TensorData::new(data, [batch, anchors]), &device)
+        };
+        let cube = |get: fn(&Targets) -> &Vec<f32>, depth: usize| {
+            let data: Vec<f32> = targets.iter().flat_map(|t| get(t).iter().copied()).collect();
+            Tensor::<3>::from_data(TensorData::new(data, [batch, anchors, depth]), &device)
+        };
+        let localization = settings.localization_loss.forward(
+            predictions.box_encodings.clone(),
+            cube(|t| &t.box_targets, FasterRcnnBoxCoder::CODE_SIZE),
+            matrix(|t| &t.box_weights),
+        );
+        let classification = settings.classification_loss.forward(
+            predictions.class_logits.clone(),
+            cube(|t| &t.class_targets, columns),
+            matrix(|t| &t.class_weights),
+        );
+        let (localization, classification) = match &settings.hard_example_miner {
+            Some(miner) => {
+                let mask = self.mine(miner, &localization, &classification, &predictions.box_encodings, &targets);
+                let mask = Tensor::<2>::from_data(TensorData::new(mask, [batch, anchors]), &device);
+                ((localization * mask.clone()).sum(), (classification * mask).sum())
+            }
+            None => (localization.sum(), classification.sum()),
+        };
+
+        let matched: f32 = targets.iter().flat_map(|t| &t.box_weights).sum();
+        let normalizer = if settings.normalize_loss_by_num_matches { matched.max(1.0) } else { 1.0 };
+        let code_size =
+            if settings.normalize_loc_loss_by_codesize { FasterRcnnBoxCoder::CODE_SIZE as f32 } else { 1.0 };
+        Losses {
+            localization: localization * (settings.localization_weight / (normalizer * code_size)),
+            classification: classification * (settings.classification_weight / normalizer),
+            num_matched: targets.iter().flat_map(|t| &t.box_weights).filter(|w| **w > 0.0).count(),
+        }
+    }
+
+    /// 1 for each anchor that the miner chose, 0 for the others.
+    fn mine(
+        &self,
+        miner: &HardExampleMiner,
+        localization: &Tensor<2>,
+        classification: &Tensor<2>,
+        box_encodings: &Tensor<3>,
+        targets: &[Targets],
+    ) -> Vec<f32> {
+        let anchors = self.anchors.len();
+        let localization = to_host(localization.clone());
+        let classification = to_host(classification.clone());
+        let codes = to_host(box_encodings.clone());
+        let mut mask = vec![0.0; targets.len() * anchors];
+        mask.par_chunks_mut(anchors).zip(targets).enumerate().for_each(|(image, (mask, targets))| {
+            let range = image * anchors..(image + 1) * anchors;
+            let boxes = self.decode(&codes[range.start * 4..range.end * 4]);
+            let mined = miner.mine(&localization[range.clone()], &classification[range], &boxes, &targets.matches);
+            mined.indices.into_iter().for_each(|i| mask[i] = 1.0);
+        });
+        mask
+    }
+
+    /// The boxes of one picture's codes.
+    fn decode(&self, codes: &[f32]) -> Vec<[f32; 4]> {
+        let coder = &self.settings.target_assigner.box_coder;
+        codes
+            .chunks_exact(FasterRcnnBoxCoder::CODE_SIZE)
+            .zip(self.anchors.iter())
+            .map(|(code, &anchor)| coder.decode([code[0], code[1], code[2], code[3]], anchor))
+            .collect()
+    }
+
+    /// The objects in each picture, best first, their boxes normalized to the picture.
+    ///
+    /// # Shapes
+    /// `images`: as for [`SsdModel::forward`].
+    pub fn detect(&self, images: Tensor<4>) -> Vec<Vec<Detection>> {
+        // No tape for what is never differentiated.
+        let images = images.without_autodiff();
+        let predictions = if self.device().is_autodiff() {
+            self.valid().forward(images, Mode::Eval)
+        } else {
+            self.forward(images, Mode::Eval)
+        };
+        let [_, anchors, columns] = predictions.class_logits.dims();
+        let codes = to_host(predictions.box_encodings);
+        let logits = to_host(predictions.class_logits);
+        let per_code = anchors * FasterRcnnBoxCoder::CODE_SIZE;
+        codes
+            .par_chunks(per_code)
+            .zip(logits.par_chunks(anchors * columns))
+            .map(|(codes, logits)| {
+                let boxes = self.decode(codes);
+                let window = NormalizedBox::WHOLE.to_array();
+                let found = self.settings.post_processing.detect(&boxes, logits, columns, window);
+                found.into_iter().filter_map(detection).collect()
+            })
+            .collect()
+    }
+
+    /// The scope and epsilon of each layer that has batch normalization.
+    pub fn batch_norm_scopes(&self) -> Vec<(String, f32)> {
+        let layers = self.feature_extractor.layers().chain(self.box_predictor.layers());
+        layers.filter_map(|layer| Some((layer.scope().to_owned(), layer.batch_norm_epsilon()?))).collect()
+    }
+
+    /// All variables, feature extractor first, in the order of the network.
+    pub fn variable_infos(&self) -> Vec<VariableInfo> {
+        self.describe().into_iter().map(|variable| variable.info).collect()
+    }
+
+    /// The values of all variables, by TensorFlow's names and in its layouts.
+    pub fn variables(&self) -> BTreeMap<String, HostTensor> {
+        variables::read_variables(self, &self.describe())
+    }
+
+    /// The model with the variables that `values` has, in TensorFlow's names and layouts; the others
+    /// stay as they are.
+    pub fn load_variables(self, values: &BTreeMap<String, HostTensor>) -> (Self, LoadReport) {
+        let described = self.describe();
+        variables::load_variables(self, &described, values)
+    }
+
+    fn describe(&self) -> Vec<Described> {
+        let mut described = Vec::new();
+        self.feature_extractor.describe(&mut described);
+        self.box_predictor.describe(&mut described);
+        described
+    }
+}
+
+fn detection(found: ScoredBox) -> Option<Detection> {
+    let label = LabelMap::label_id(ClassIndex(found.class))?;
+    Some(Detection { label, score: found.score, bounds: NormalizedBox::from_array(found.bounds) })
+}
+
+fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}

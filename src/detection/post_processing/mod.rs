@@ -1,0 +1,304 @@
+//! From boxes and logits to detections (TFOD's `core/post_processing.py`).
+//!
+//! 1. The score converter turns logits into scores; the background column is dropped.
+//! 2. Non-max suppression class by class (or over all classes together), before any clipping.
+//! 3. All survivors are sorted by score, clipped to the window, and dropped where nothing is left of them.
+//! 4. The best `max_detections` remain, in coordinates of the window where that is asked.
+//!
+//! Scores that are not numbers never win and nothing here panics on them.
+
+mod nms;
+
+pub use nms::{Selected, non_max_suppression};
+
+/// How logits become scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ScoreConverter {
+    /// They are scores already.
+    #[default]
+    Identity,
+    /// Each class by itself.
+    Sigmoid,
+    /// All classes of an anchor share 1.
+    Softmax,
+}
+
+impl ScoreConverter {
+    /// Converts the logits of one or more anchors, each a row of `columns`, after dividing them by `logit_scale`.
+    pub fn convert(self, logits: &[f32], columns: usize, logit_scale: f32) -> Vec<f32> {
+        let mut scores: Vec<f32> = logits.iter().map(|&logit| logit / logit_scale).collect();
+        match self {
+            Self::Identity => {}
+            Self::Sigmoid => scores.iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-*score).exp())),
+            Self::Softmax => scores.chunks_mut(columns.max(1)).for_each(|row| {
+                let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                row.iter_mut().for_each(|score| *score = (*score - largest).exp());
+                let sum: f32 = row.iter().sum();
+                row.iter_mut().for_each(|score| *score /= sum);
+            }),
+        }
+        scores
+    }
+}
+
+/// The `batch_non_max_suppression` message of the config.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NonMaxSuppression {
+    /// Only scores above this are detections.
+    pub score_threshold: f32,
+    /// Overlap above which the weaker of two boxes is dropped.
+    pub iou_threshold: f32,
+    /// Most detections of one class.
+    pub max_detections_per_class: usize,
+    /// Most detections of a picture; 0 for no limit.
+    pub max_total_detections: usize,
+    /// Above 0, overlapping boxes lose score instead of being dropped (soft NMS).
+    pub soft_nms_sigma: f32,
+    /// Suppress across classes: one box, its best class.
+    pub class_agnostic: bool,
+    /// Whether boxes come back in coordinates of the clip window.
+    pub change_coordinate_frame: bool,
+}
+
+impl Default for NonMaxSuppression {
+    fn default() -> Self {
+        Self {
+            score_threshold: 0.0,
+            iou_threshold: 0.6,
+            max_detections_per_class: 100,
+            max_total_detections: 100,
+            soft_nms_sigma: 0.0,
+            class_agnostic: false,
+            change_coordinate_frame: true,
+        }
+    }
+}
+
+/// The boxes that scores belong to.
+#[derive(Clone, Copy, Debug)]
+pub enum CandidateBoxes<'a> {
+    /// One box for each anchor, whatever the class.
+    Shared(&'a [[f32; 4]]),
+    /// `[anchors, classes]`: a box for each class.
+    ClassSpecific(&'a [[f32; 4]]),
+}
+
+impl CandidateBoxes<'_> {
+    fn get(&self, anchor: usize, class: usize, classes: usize) -> [f32; 4] {
+        match self {
+            Self::Shared(boxes) => boxes[anchor],
+            Self::ClassSpecific(boxes) => boxes[anchor * classes + class],
+        }
+    }
+}
+
+/// A box with its score and class, the class counted from 0 without background.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScoredBox {
+    /// `[ymin, xmin, ymax, xmax]`.
+    pub bounds: [f32; 4],
+    /// The score.
+    pub score: f32,
+    /// The class.
+    pub class: usize,
+}
+
+impl NonMaxSuppression {
+    /// The detections of one picture, best first.
+    ///
+    /// `scores` is `[anchors, classes]` without background. Without a window boxes are neither
+    /// clipped nor moved.
+    ///
+    /// # Panics
+    /// If boxes and scores do not have the same number of anchors.
+    pub fn multiclass(
+        &self,
+        boxes: CandidateBoxes<'_>,
+        scores: &[f32],
+        classes: usize,
+        clip_window: Option<[f32; 4]>,
+    ) -> Vec<ScoredBox> {
+        let anchors = scores.len().checked_div(classes).unwrap_or(0);
+        match boxes {
+            CandidateBoxes::Shared(b) => assert_eq!(b.len(), anchors, "a box for each row of scores"),
+            CandidateBoxes::ClassSpecific(b) => assert_eq!(b.len(), scores.len(), "a box for each score"),
+        }
+        let mut selected = if self.class_agnostic {
+            self.select_class_agnostic(boxes, scores, classes, anchors)
+        } else {
+            self.select_by_class(boxes, scores, classes, anchors)
+        };
+        sort_by_score(&mut selected);
+        if let Some(window) = clip_window {
+            selected.retain_mut(|found| {
+                found.bounds = clip_to_window(found.bounds, window);
+                crate::region_similarity::area(found.bounds) > 0.0
+            });
+        }
+        if self.max_total_detections > 0 {
+            selected.truncate(self.max_total_detections);
+        }
+        if let Some(window) = clip_window.filter(|_| self.change_coordinate_frame) {
+            selected.iter_mut().for_each(|found| found.bounds = change_coordinate_frame(found.bounds, window));
+        }
+        selected
+    }
+
+    fn select_by_class(
+        &self,
+        boxes: CandidateBoxes<'_>,
+        scores: &[f32],
+        classes: usize,
+        anchors: usize,
+    ) -> Vec<ScoredBox> {
+        let mut selected = Vec::new();
+        for class in 0..classes {
+            let class_scores: Vec<f32> = scores.iter().skip(class).step_by(classes).copied().collect();
+            let own: Vec<[f32; 4]>;
+            let class_boxes = match boxes {
+                CandidateBoxes::Shared(shared) => shared,
+                CandidateBoxes::ClassSpecific(_) => {
+                    own = (0..anchors).map(|anchor| boxes.get(anchor, class, classes)).collect();
+                    &own
+                }
+            };
+            let best = self.suppress(class_boxes, &class_scores, self.max_detections_per_class);
+            selected.extend(best.into_iter().map(|s| ScoredBox {
+                bounds: class_boxes[s.index],
+                score: s.score,
+                class,
+            }));
+        }
+        selected
+    }
+
+    fn select_class_agnostic(
+        &self,
+        boxes: CandidateBoxes<'_>,
+        scores: &[f32],
+        classes: usize,
+        anchors: usize,
+    ) -> Vec<ScoredBox> {
+        let best: Vec<(f32, usize)> = scores
+            .chunks_exact(classes.max(1))
+            .map(|row| {
+                let mut best = (f32::NEG_INFINITY, 0);
+                for (class, &score) in row.iter().enumerate() {
+                    if score > best.0 {
+                        best = (score, class);
+                    }
+                }
+                best
+            })
+            .collect();
+        let own: Vec<[f32; 4]> = best.iter().enumerate().map(|(i, &(_, class))| boxes.get(i, class, classes)).collect();
+        let best_scores: Vec<f32> = best.iter().map(|&(score, _)| score).collect();
+        let limit = if self.max_total_detections > 0 { self.max_total_detections } else { anchors };
+        let selected = self.suppress(&own, &best_scores, limit);
+        selected
+            .into_iter()
+            .map(|s| ScoredBox { bounds: own[s.index], score: s.score, class: best[s.index].1 })
+            .collect()
+    }
+
+    fn suppress(&self, boxes: &[[f32; 4]], scores: &[f32], limit: usize) -> Vec<Selected> {
+        non_max_suppression(boxes, scores, limit, self.iou_threshold, self.score_threshold, self.soft_nms_sigma)
+    }
+}
+
+/// The `post_processing` message of the config.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct PostProcessing {
+    /// Suppression.
+    pub non_max_suppression: NonMaxSuppression,
+    /// From logits to scores.
+    pub score_converter: ScoreConverter,
+    /// What logits are divided by first.
+    pub logit_scale: f32,
+}
+
+impl PostProcessing {
+    /// The detections of one picture from its decoded boxes and its logits
+    /// `[anchors, 1 + classes]`, background in column 0.
+    pub fn detect(&self, boxes: &[[f32; 4]], logits: &[f32], columns: usize, clip_window: [f32; 4]) -> Vec<ScoredBox> {
+        let scores = self.score_converter.convert(logits, columns, self.logit_scale);
+        let foreground: Vec<f32> = scores.chunks_exact(columns.max(1)).flat_map(|row| &row[1..]).copied().collect();
+        let classes = columns.saturating_sub(1);
+        self.non_max_suppression.multiclass(CandidateBoxes::Shared(boxes), &foreground, classes, Some(clip_window))
+    }
+}
+
+/// Best first; of equal scores the one that came first.
+fn sort_by_score(boxes: &mut [ScoredBox]) {
+    boxes.sort_by(|a, b| b.score.total_cmp(&a.score));
+}
+
+fn clip_to_window([ymin, xmin, ymax, xmax]: [f32; 4], [top, left, bottom, right]: [f32; 4]) -> [f32; 4] {
+    // min and max in this order, so that a NaN becomes an edge and the empty box is dropped.
+    [ymin.min(bottom).max(top), xmin.min(right).max(left), ymax.min(bottom).max(top), xmax.min(right).max(left)]
+}
+
+fn change_coordinate_frame([ymin, xmin, ymax, xmax]: [f32; 4], [top, left, bottom, right]: [f32; 4]) -> [f32; 4] {
+    let (y_scale, x_scale) = (1.0 / (bottom - top), 1.0 / (right - left));
+    [(ymin - top) * y_scale, (xmin - left) * x_scale, (ymax - top) * y_scale, (xmax - left) * x_scale]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const WHOLE: [f32; 4] = [0.0, 0.0, 1.0, 1.0];
+
+    #[test]
+    fn classes_are_suppressed_by_themselves_and_sorted_together() {
+        let boxes = [[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]];
+        let scores = [0.9, 0.1, 0.8, 0.7, 0.3, 0.95];
+        let found = NonMaxSuppression { score_threshold: 0.2, ..Default::default() }.multiclass(
+            CandidateBoxes::Shared(&boxes),
+            &scores,
+            2,
+            Some(WHOLE),
+        );
+        let short: Vec<(f32, usize)> = found.iter().map(|f| (f.score, f.class)).collect();
+        assert_eq!(short, [(0.95, 1), (0.9, 0), (0.7, 1), (0.3, 0)]);
+    }
+
+    #[test]
+    fn boxes_outside_the_window_are_dropped_and_the_rest_moves_into_it() {
+        let boxes = [[0.0, 0.0, 0.4, 0.4], [0.4, 0.4, 0.8, 0.8]];
+        let nms = NonMaxSuppression::default();
+        let found = nms.multiclass(CandidateBoxes::Shared(&boxes), &[0.9, 0.8], 1, Some([0.5, 0.5, 1.0, 1.0]));
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].bounds[..2], [0.0, 0.0]);
+        assert!((found[0].bounds[2] - 0.6).abs() < 1e-6);
+    }
+
+    #[test]
+    fn converters() {
+        assert_eq!(ScoreConverter::Identity.convert(&[3.0], 1, 2.0), [1.5]);
+        assert_eq!(ScoreConverter::Sigmoid.convert(&[0.0, f32::NEG_INFINITY], 2, 1.0), [0.5, 0.0]);
+        assert_eq!(ScoreConverter::Softmax.convert(&[1000.0, 1000.0], 2, 1.0), [0.5, 0.5]);
+    }
+
+    #[test]
+    fn nothing_gives_nothing() {
+        let nms = NonMaxSuppression::default();
+        assert!(nms.multiclass(CandidateBoxes::Shared(&[]), &[], 3, Some(WHOLE)).is_empty());
+        assert!(nms.multiclass(CandidateBoxes::Shared(&[]), &[], 0, None).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_numbers_nothing_panics(
+            values in proptest::collection::vec(prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), -2.0f32..2.0], 60),
+            sigma in prop_oneof![Just(0.0f32), Just(0.5)],
+            agnostic: bool,
+        ) {
+            let boxes: Vec<[f32; 4]> = values[..40].chunks_exact(4).map(|c| [c[0], c[1], c[2], c[3]]).collect();
+            let nms = NonMaxSuppression { soft_nms_sigma: sigma, class_agnostic: agnostic, ..Default::default() };
+            let found = nms.multiclass(CandidateBoxes::Shared(&boxes), &values[40..], 2, Some(WHOLE));
+            prop_assert!(found.iter().all(|f| !f.score.is_nan() && f.bounds.iter().all(|v| v.is_finite())));
+        }
+    }
+}
