@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use boxwright_core::Problem;
 use boxwright_core::run::ProgressEvent;
+use boxwright_session::Watch;
 use boxwright_training::progress::ProgressSink;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -107,6 +109,16 @@ impl ProgressSink for Progress {
     }
 }
 
+impl Watch for Progress {
+    fn progress(&mut self, stage: &str, done: u64, total: u64) {
+        self.event(&ProgressEvent::Progress { stage: stage.to_owned(), done, total, seconds_left: None, rate: None });
+    }
+
+    fn cancelled(&self) -> bool {
+        self.stop_requested()
+    }
+}
+
 /// "12.3/s, 4 min left".
 fn rate_and_time(rate: Option<f64>, left: Option<f64>) -> String {
     let rate = rate.filter(|r| r.is_finite()).map(|r| format!("{r:.1}/s"));
@@ -142,6 +154,17 @@ pub fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     let text = serde_json::to_string_pretty(value)?;
     writeln!(std::io::stdout().lock(), "{text}")?;
     Ok(())
+}
+
+/// Prints findings on standard error, the first hundred of them.
+pub fn print_problems(problems: &[Problem]) {
+    const SHOWN: usize = 100;
+    for problem in problems.iter().take(SHOWN) {
+        eprintln!("{problem}");
+    }
+    if problems.len() > SHOWN {
+        eprintln!("… and {} more; `boxwright check --json` lists all of a data set", problems.len() - SHOWN);
+    }
 }
 
 /// Prints an error with its causes on standard error.

@@ -6,7 +6,7 @@ use anyhow::Context;
 use boxwright_core::Detection;
 use boxwright_core::label_map::LabelMap;
 use boxwright_core::run::ProgressEvent;
-use boxwright_export::annotated_picture::{DrawnBox, Style, draw};
+use boxwright_export::annotated_picture::{DrawnBox, LineStyle, draw, label_with_score};
 use boxwright_export::palette;
 use boxwright_formats::{atomic_file, picture};
 use boxwright_training::device::DeviceChoice;
@@ -122,9 +122,9 @@ fn row(d: &Detection) -> (u32, f32, f32, f32, f32, f32) {
 pub fn drawn(d: &Detection, labels: &LabelMap, size: boxwright_core::ImageSize) -> DrawnBox {
     DrawnBox {
         bounds: d.bounds.to_pixels(size),
-        color: palette::color(d.label),
-        label: format!("{} {:.0} %", labels.display_name(d.label), d.score * 100.0),
-        style: Style::Solid,
+        color: palette::class_color(d.label),
+        label: label_with_score(&labels.display_name(d.label), d.score),
+        style: LineStyle::Solid,
     }
 }
 

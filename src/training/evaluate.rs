@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use boxwright_config::proto;
-use boxwright_core::evaluation::{DetectedImage, EvaluationResult, GroundtruthImage};
+use boxwright_config::{paths, proto};
+use boxwright_core::evaluation::pascal::{self, PascalOptions};
+use boxwright_core::evaluation::{DetectedImage, EvaluationError, EvaluationResult, GroundtruthImage, coco};
 use boxwright_core::label_map::LabelMap;
 use boxwright_core::run::{ImageDetections, ProgressEvent, RunDetections};
 use boxwright_detection::image_resizer::{ImageResizer, resize_image};
@@ -14,7 +15,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::error::TrainingError;
 use crate::input::RecordDataset;
 use crate::progress::ProgressSink;
-use crate::train::resolve;
+use crate::train::folder_of;
 
 /// What an evaluation needs beside the model.
 pub struct EvaluationData {
@@ -39,12 +40,10 @@ impl EvaluationData {
         num_classes: usize,
     ) -> Result<Option<Self>, TrainingError> {
         let Some(reader) = config.eval_input_reader.first() else { return Ok(None) };
-        let paths = crate::train::field(crate::builders::record_paths(Some(reader), "eval_input_reader"), file)?;
-        let dataset = RecordDataset::open(paths, file.parent(), num_classes)?;
-        let labels = match reader.label_map_path() {
-            "" => LabelMap::default(),
-            path => boxwright_config::label_map::read(&resolve(path, file.parent()))?,
-        };
+        let record_files = crate::train::field(crate::builders::record_paths(Some(reader), "eval_input_reader"), file)?;
+        let labels = read_label_map(reader, file)?;
+        let dataset = RecordDataset::open(record_files, folder_of(file), labels.clone(), num_classes)?;
+        let labels = labels.unwrap_or_else(|| numbered_labels(num_classes));
         let model = config.model.clone().unwrap_or_default();
         let resizer = builders::image_resizer_of(&model)
             .map_err(|source| TrainingError::Build { file: file.to_owned(), source })?;
@@ -66,6 +65,22 @@ impl EvaluationData {
     pub fn labels(&self) -> &LabelMap {
         &self.labels
     }
+}
+
+/// The label map of an input reader, where it names one.
+///
+/// # Errors
+/// It cannot be read.
+pub fn read_label_map(reader: &proto::InputReader, file: &Path) -> Result<Option<LabelMap>, TrainingError> {
+    match reader.label_map_path() {
+        "" => Ok(None),
+        path => Ok(Some(boxwright_config::label_map::read(paths::resolve(folder_of(file), path))?)),
+    }
+}
+
+/// Names for classes that nobody named.
+fn numbered_labels(num_classes: usize) -> LabelMap {
+    LabelMap::from_names((1..=num_classes).map(|i| format!("class {i}"))).unwrap_or_default()
 }
 
 /// Runs the model over the evaluation data: TFOD's COCO and Pascal metrics, and every detection.
@@ -108,9 +123,14 @@ pub fn evaluate_model(
             rate: Some(rate),
         });
     }
-    let result = boxwright_core::evaluation::evaluate(&groundtruth, &detected, &data.labels)
-        .map_err(|e| TrainingError::Input(e.to_string()))?;
+    let mut result = coco::evaluate(&groundtruth, &detected, &data.labels).map_err(in_evaluation)?;
+    let pascal = pascal::evaluate(&groundtruth, &detected, &data.labels, &PascalOptions::default());
+    result.values.extend(pascal.map_err(in_evaluation)?.values);
     Ok((result, found))
+}
+
+fn in_evaluation(error: EvaluationError) -> TrainingError {
+    TrainingError::Input(error.to_string())
 }
 
 /// Detections in pictures of whatever size, each `(rgb, height, width)`.
@@ -132,8 +152,7 @@ pub fn detect_pictures(
         }
     };
     for (rgb, height, width) in pictures {
-        let pixels: Vec<f32> = rgb.iter().map(|&v| f32::from(v)).collect();
-        let (resized, size) = resize_image(resizer, &pixels, *height, *width);
+        let (resized, size) = resize_image(resizer, rgb, *height, *width);
         // Resizers that keep the aspect ratio give sizes that cannot share a batch.
         if size != shape {
             flush(&mut planes, &mut count, shape);
@@ -172,13 +191,13 @@ pub fn evaluate_run(
     let pipeline = boxwright_config::Pipeline::read(&request.pipeline)?;
     let (device, _) = crate::device::open_device(request.device)?;
     let loaded = crate::predict::load_checkpoint(
-        pipeline.config(),
+        &pipeline.config,
         &request.pipeline,
         &request.model_dir,
         request.checkpoint.as_deref(),
         &device,
     )?;
-    let data = EvaluationData::open(pipeline.config(), &request.pipeline, loaded.model.num_classes())?.ok_or_else(|| {
+    let data = EvaluationData::open(&pipeline.config, &request.pipeline, loaded.model.num_classes())?.ok_or_else(|| {
         TrainingError::Field {
             file: request.pipeline.clone(),
             field: "eval_input_reader".into(),

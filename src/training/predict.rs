@@ -99,7 +99,7 @@ impl Predictor {
             LabelMap::default()
         };
         let (device, _) = open_device(choice)?;
-        let loaded = load_checkpoint(pipeline.config(), &file, &run, checkpoint, &device)?;
+        let loaded = load_checkpoint(&pipeline.config, &file, &run, checkpoint, &device)?;
         Ok(Self { loaded, device, labels })
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use boxwright_config::{Pipeline, proto};
+use boxwright_config::{Pipeline, paths, proto};
 use boxwright_core::run::{MetricKind, MetricRecord, ProgressEvent, RunInfo, RunState};
 use boxwright_detection::builders;
 use boxwright_detection::{Mode, SsdModel};
@@ -16,7 +16,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::builders::{augmentation, optimizer, record_paths, refuse_unhonoured};
 use crate::device::{DeviceChoice, open_device};
 use crate::error::TrainingError;
-use crate::evaluate::{EvaluationData, evaluate_model};
+use crate::evaluate::{EvaluationData, evaluate_model, read_label_map};
 use crate::fine_tune;
 use crate::input::{Batch, BatchPipeline, PipelineSettings, RecordDataset};
 use crate::learning_schedule::LearningSchedule;
@@ -120,7 +120,7 @@ fn run(
     let begin = Instant::now();
     directory.clear_stop_request();
     let pipeline = Pipeline::read(&request.pipeline)?;
-    let config = pipeline.config();
+    let config = &pipeline.config;
     let train_config = config.train_config.clone().unwrap_or_default();
     let (settings, schedule) = field(optimizer(&train_config), &request.pipeline)?;
     field(refuse_unhonoured(&train_config), &request.pipeline)?;
@@ -170,6 +170,7 @@ fn run(
         optimizer.restore(&model, &checkpoint.slots, checkpoint.step);
     }
     info.step = step;
+    model.set_dropout_position(step);
     directory.write_info(&info)?;
     let seed = seed_of(request, checkpoint.as_ref());
     let work = Loop {
@@ -407,8 +408,9 @@ fn build(
         seed: request.seed,
         threads: (std::thread::available_parallelism().map_or(1, usize::from) / 2).max(1),
     };
-    let paths = field(record_paths(config.train_input_reader.as_ref(), "train_input_reader"), file)?;
-    let dataset = RecordDataset::open(paths, file.parent(), model.num_classes())?;
+    let record_files = field(record_paths(config.train_input_reader.as_ref(), "train_input_reader"), file)?;
+    let labels = config.train_input_reader.as_ref().map_or(Ok(None), |reader| read_label_map(reader, file))?;
+    let dataset = RecordDataset::open(record_files, folder_of(file), labels, model.num_classes())?;
     Ok((model, Arc::new(dataset), settings))
 }
 
@@ -427,7 +429,7 @@ fn start(
     let from_config = Some(train_config.fine_tune_checkpoint()).filter(|path| !path.is_empty());
     let path = match (&request.checkpoint, from_config) {
         (Some(path), _) => path.clone(),
-        (None, Some(path)) => resolve(path, request.pipeline.parent()),
+        (None, Some(path)) => paths::resolve(folder_of(&request.pipeline), path),
         (None, None) => return Ok(model),
     };
     let (model, report) = fine_tune::restore(model, &path, train_config, dataset, settings, device)?;
@@ -435,16 +437,6 @@ fn start(
     directory.log(&message)?;
     sink.event(&ProgressEvent::Warning { message });
     Ok(model)
-}
-
-/// A path of the config: beside the config where its folder is there, else as it stands, which for a
-/// relative one means from the current folder, as TFOD has it.
-pub fn resolve(path: &str, base: Option<&Path>) -> PathBuf {
-    let plain = PathBuf::from(path);
-    match base {
-        Some(base) if plain.is_relative() && base.join(&plain).parent().is_some_and(Path::exists) => base.join(plain),
-        _ => plain,
-    }
 }
 
 fn copy_label_map(
@@ -455,7 +447,7 @@ fn copy_label_map(
     let Some(path) = config.train_input_reader.as_ref().map(|r| r.label_map_path()).filter(|p| !p.is_empty()) else {
         return Ok(());
     };
-    let path = resolve(path, file.parent());
+    let path = paths::resolve(folder_of(file), path);
     let bytes = std::fs::read(&path).map_err(|e| TrainingError::file(&path, e))?;
     directory.write("label_map.pbtxt", &bytes)
 }
@@ -479,6 +471,17 @@ fn new_info(device: &str, num_steps: u64) -> RunInfo {
     }
 }
 
+/// The folder that relative paths of a config start from: the config's own, and for the copy in a
+/// run directory of a project that of the project, from which it was copied.
+pub(crate) fn folder_of(file: &Path) -> &Path {
+    let folder = file.parent().unwrap_or(Path::new(""));
+    match folder.parent().and_then(Path::parent) {
+        Some(project) if folder.join("run.json").exists() && project.join("project.boxwright").exists() => project,
+        _ => folder,
+    }
+}
+
+/// An error of a field with its file.
 pub(crate) fn field<T>(result: Result<T, crate::builders::FieldError>, file: &Path) -> Result<T, TrainingError> {
     result.map_err(|e| TrainingError::Field { file: file.to_owned(), field: e.field, what: e.what })
 }

@@ -81,8 +81,8 @@ impl View {
         ImageSize::new(self.window.width as u32, self.window.height as u32)
     }
 
-    /// The pixels of the view as `f32` 0 to 255, height × width × RGB, read from the original's.
-    pub fn pixels(&self, rgb: &[u8], original: ImageSize) -> Vec<f32> {
+    /// The pixels of the view, height × width × RGB, read from the original's.
+    pub fn pixels(&self, rgb: &[u8], original: ImageSize) -> Vec<u8> {
         let w = &self.window;
         let stride = original.width as usize * 3;
         let mut out = Vec::with_capacity(w.height * w.width * 3);
@@ -90,9 +90,9 @@ impl View {
             let y = w.y + if self.mirrored_vertically { w.height - 1 - row } else { row };
             let line = &rgb[y * stride + w.x * 3..][..w.width * 3];
             if self.mirrored_horizontally {
-                out.extend(line.chunks_exact(3).rev().flatten().map(|&v| f32::from(v)));
+                out.extend(line.chunks_exact(3).rev().flatten());
             } else {
-                out.extend(line.iter().map(|&v| f32::from(v)));
+                out.extend_from_slice(line);
             }
         }
         out
@@ -157,7 +157,7 @@ mod tests {
         ((0..8u8).flat_map(|i| [i, 100, 200]).collect(), ImageSize::new(4, 2))
     }
 
-    fn reds(view: &View) -> Vec<f32> {
+    fn reds(view: &View) -> Vec<u8> {
         let (rgb, size) = counting();
         view.pixels(&rgb, size).chunks(3).map(|p| p[0]).collect()
     }
@@ -167,10 +167,10 @@ mod tests {
         let mut view = View::whole(counting().1, vec![object(0.0, 0.0, 0.5, 0.25)]);
         view.flip_horizontal();
         assert_eq!(view.objects[0].bounds, NormalizedBox::new(0.0, 0.75, 0.5, 1.0));
-        assert_eq!(reds(&view), [3.0, 2.0, 1.0, 0.0, 7.0, 6.0, 5.0, 4.0]);
+        assert_eq!(reds(&view), [3, 2, 1, 0, 7, 6, 5, 4]);
         view.flip_vertical();
         assert_eq!(view.objects[0].bounds, NormalizedBox::new(0.5, 0.75, 1.0, 1.0));
-        assert_eq!(reds(&view)[7], 0.0);
+        assert_eq!(reds(&view)[7], 0);
     }
 
     #[test]
@@ -179,9 +179,9 @@ mod tests {
         view.flip_horizontal();
         view.crop(CropWindow { y: 0, x: 0, height: 2, width: 2 }, 0.0, true);
         // The mirrored picture's left half is 3 2 / 7 6; the box was moved to its right half and is gone.
-        assert_eq!(reds(&view), [3.0, 2.0, 7.0, 6.0]);
+        assert_eq!(reds(&view), [3, 2, 7, 6]);
         assert!(view.objects.is_empty());
         view.crop(CropWindow { y: 1, x: 1, height: 1, width: 1 }, 0.0, true);
-        assert_eq!(reds(&view), [6.0]);
+        assert_eq!(reds(&view), [6]);
     }
 }

@@ -79,6 +79,8 @@ struct Cache {
 #[derive(Debug)]
 pub struct RecordDataset {
     name: String,
+    labels: Option<LabelMap>,
+    num_classes: usize,
     entries: Vec<Entry>,
     boxes: usize,
     digest: String,
@@ -91,9 +93,16 @@ impl RecordDataset {
     /// # Errors
     /// A file is missing or damaged, a record is no detection example, a label is not among the
     /// model's `num_classes`, a box is degenerate. Each names the file and the record.
-    pub fn open(patterns: &[String], base: Option<&Path>, num_classes: usize) -> Result<Self, TrainingError> {
+    pub fn open(
+        patterns: &[String],
+        base: &Path,
+        labels: Option<LabelMap>,
+        num_classes: usize,
+    ) -> Result<Self, TrainingError> {
         let mut dataset = Self {
             name: patterns.join(", "),
+            labels,
+            num_classes,
             entries: Vec::new(),
             boxes: 0,
             digest: String::new(),
@@ -102,10 +111,10 @@ impl RecordDataset {
         let mut hasher = Sha256::new();
         let mut packed_bytes = 0;
         for pattern in patterns {
-            let pattern = crate::train::resolve(pattern, base);
+            let pattern = boxwright_config::paths::resolve(base, pattern);
             let files = tf_record::expand(&pattern.to_string_lossy()).map_err(|e| TrainingError::Input(e.to_string()))?;
             for file in files {
-                dataset.index(Arc::new(file), num_classes, &mut hasher, &mut packed_bytes)?;
+                dataset.index(&Arc::new(file), &mut hasher, &mut packed_bytes)?;
             }
         }
         dataset.digest = hasher.finalize().iter().map(|b| format!("{b:02x}")).collect();
@@ -114,24 +123,25 @@ impl RecordDataset {
 
     fn index(
         &mut self,
-        file: Arc<PathBuf>,
-        num_classes: usize,
+        file: &Arc<PathBuf>,
         hasher: &mut Sha256,
         packed_bytes: &mut u64,
     ) -> Result<(), TrainingError> {
         let input = |e: tf_record::RecordError| TrainingError::Input(e.to_string());
-        let mut reader = tf_record::open(&file).map_err(input)?;
-        let plain = is_plain(&file);
+        let mut reader = tf_record::open(file).map_err(input)?;
+        let plain = is_plain(file);
         let mut data = Vec::new();
         loop {
             let (number, offset) = (reader.records(), reader.offset());
             if !reader.read_into(&mut data).map_err(input)? {
                 return Ok(());
             }
-            let at = || format!("{}, record {number} at byte {offset}", file.display());
-            let example = DetectionExample::decode(&data)
-                .map_err(|e| TrainingError::Input(format!("{}: {e}; write the records again", at())))?;
-            self.boxes += check_objects(&example, num_classes).map_err(|what| TrainingError::Input(format!("{} ({}): {what}", at(), example.filename)))?;
+            let at = format!("{}, record {number} at byte {offset}", file.display());
+            let example = DetectionExample::decode(&data, &at).map_err(|e| TrainingError::Input(e.to_string()))?;
+            let (objects, _) = self
+                .objects(&example)
+                .map_err(|what| TrainingError::Input(format!("{at} ({}): {what}", example.filename)))?;
+            self.boxes += objects.len();
             hasher.update(&data);
             let place = if plain {
                 Place::InFile { offset: offset + RECORD_HEADER, length: data.len() }
@@ -146,7 +156,7 @@ impl RecordDataset {
                 }
                 Place::InMemory(std::mem::take(&mut data))
             };
-            self.entries.push(Entry { file: Arc::clone(&file), number, place });
+            self.entries.push(Entry { file: Arc::clone(file), number, place });
         }
     }
 
@@ -193,49 +203,42 @@ impl RecordDataset {
         let entry = self.entries.get(index).ok_or_else(|| {
             TrainingError::Input(format!("{}: example {index} was asked for, there are {}", self.name, self.len()))
         })?;
-        let at = || format!("{}, record {}", entry.file.display(), entry.number);
+        let at = format!("{}, record {}", entry.file.display(), entry.number);
         let read;
         let bytes = match &entry.place {
             Place::InMemory(bytes) => bytes,
             Place::InFile { offset, length } => {
                 read = read_at(&entry.file, *offset, *length)
-                    .map_err(|e| TrainingError::Input(format!("{}: {e}; did the file change during the run?", at())))?;
+                    .map_err(|e| TrainingError::Input(format!("{at}: {e}; did the file change during the run?")))?;
                 &read
             }
         };
-        let example = DetectionExample::decode(bytes).map_err(|e| TrainingError::Input(format!("{}: {e}", at())))?;
-        let name = if example.filename.is_empty() { at() } else { example.filename.clone() };
-        let picture = picture::decode(&example.encoded, &name)
-            .map_err(|e| TrainingError::Input(format!("{}: {e}", at())))?;
-        Ok(to_example(&example, picture, name))
+        let example = DetectionExample::decode(bytes, &at).map_err(|e| TrainingError::Input(e.to_string()))?;
+        let (objects, flags) = self.objects(&example).map_err(|what| TrainingError::Input(format!("{at}: {what}")))?;
+        let name = if example.filename.is_empty() { at.clone() } else { example.filename };
+        let picture = picture::decode(&example.encoded, &name).map_err(|e| TrainingError::Input(format!("{at}: {e}")))?;
+        Ok(Example { name, size: picture.size, rgb: picture.rgb.into(), objects, flags })
     }
-}
 
-fn to_example(example: &DetectionExample, picture: picture::Picture, name: String) -> Example {
-    let labelled = || example.objects.iter().filter_map(|o| Some((LabelMap::class_index(LabelId::new(o.label)?), o)));
-    Example {
-        name,
-        size: picture.size,
-        rgb: picture.rgb.into(),
-        objects: labelled().map(|(class, o)| Object { bounds: o.bounds, class, weight: o.weight }).collect(),
-        flags: labelled().map(|(_, o)| o.flags).collect(),
-    }
-}
-
-/// Checks what a loss could not survive, and says how many objects there are.
-fn check_objects(example: &DetectionExample, num_classes: usize) -> Result<usize, String> {
-    for (i, object) in example.objects.iter().enumerate() {
-        if object.label == 0 || object.label as usize > num_classes {
-            return Err(format!(
-                "box {i} has label {} (\"{}\"), the model has classes 1 to {num_classes}; raise num_classes or use the label map that the records were written with",
-                object.label, object.text
-            ));
+    /// The objects of an example, checked for what a loss could not survive.
+    fn objects(&self, example: &DetectionExample) -> Result<(Vec<Object>, Vec<BoxFlags>), String> {
+        let mut objects = Vec::with_capacity(example.objects.len());
+        for (i, object) in example.objects.iter().enumerate() {
+            let id = object.label_id(self.labels.as_ref()).map_err(|what| format!("box {i}: {what}"))?;
+            if id.get() as usize > self.num_classes {
+                return Err(format!(
+                    "box {i} has label {id} (\"{}\"), the model has classes 1 to {}; raise num_classes or use the label map that the records were written with",
+                    object.text, self.num_classes
+                ));
+            }
+            if !object.bounds.is_valid() {
+                let edges = object.bounds.to_array();
+                return Err(format!("box {i} is degenerate or not a number: {edges:?}; fix or remove it"));
+            }
+            objects.push(Object { bounds: object.bounds, class: LabelMap::class_index(id), weight: object.weight });
         }
-        if !object.bounds.is_valid() {
-            return Err(format!("box {i} is degenerate or not a number: {:?}; fix or remove it", object.bounds.to_array()));
-        }
+        Ok((objects, example.objects.iter().map(|o| o.flags()).collect()))
     }
-    Ok(example.objects.len())
 }
 
 /// Whether a record file is not packed: its first record's data then lie where its length says.
