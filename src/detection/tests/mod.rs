@@ -1,1 +1,5 @@
+//! Parity with TFOD's own numbers, and the builders against whole configs.
 
+mod builders;
+mod golden;
+mod parity;
