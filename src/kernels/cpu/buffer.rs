@@ -4,8 +4,8 @@
 //! as much as what an operator computes on them, since the system clears and maps each one on first touch. So a
 //! freed [`Buffer`], also one that lived on as a tensor's memory, waits in a pool for the next taker of its size.
 //!
-//! The pool never makes the program larger: free and used blocks together stay below the most that was ever in
-//! use at once, the longest unused go first, and [`release_unused_memory`] empties it.
+//! Free and used blocks together stay below one and a half times the most that was ever in use at once (or a small
+//! constant), the longest unused go first, and [`release_unused_memory`] empties the pool.
 
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
@@ -16,6 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Smaller blocks are left to the allocator, which keeps those for itself anyway.
 const SMALLEST_POOLED: usize = 4096;
+
+/// The pool may hold this many elements in any case: 128 MiB.
+const ALWAYS_KEPT: usize = 32 << 20;
 
 /// Blocks are sized in eighths of a power of two, so that near sizes share them: at most an eighth is wasted.
 fn block_size(len: usize) -> usize {
@@ -53,12 +56,17 @@ impl Pool {
         }
         let mut drop = 0;
         let mut kept = self.free_elements;
-        while drop < self.free.len() && self.used_elements + kept > self.most_used {
+        while drop < self.free.len() && self.used_elements + kept > self.limit() {
             kept -= self.free[drop].len();
             drop += 1;
         }
         self.free_elements = kept;
         (None, self.free.drain(..drop).collect())
+    }
+
+    /// Blocks come in many sizes whose peaks do not coincide, hence more than the most in use.
+    fn limit(&self) -> usize {
+        (self.most_used + self.most_used / 2).max(ALWAYS_KEPT)
     }
 
     fn give_back(&mut self, block: Vec<f32>) {
@@ -211,18 +219,20 @@ mod tests {
     }
 
     #[test]
-    fn the_pool_stays_below_the_most_ever_used() {
+    fn the_pool_stays_below_its_limit() {
         let mut pool = empty();
-        for size in [8192, 9216, 10_240, 8192] {
+        let million = 1 << 20;
+        for size in [8 * million, 9 * million, 10 * million, 8 * million] {
             let one = block(&mut pool, size);
             let two = block(&mut pool, 2 * size);
             pool.give_back(one);
             pool.give_back(two);
             let held: usize = pool.free.iter().map(Vec::len).sum();
             assert_eq!(held, pool.free_elements);
-            assert!(pool.used_elements + pool.free_elements <= pool.most_used);
+            assert!(pool.used_elements + pool.free_elements <= pool.limit());
         }
-        assert_eq!(pool.most_used, 3 * 10_240);
+        assert_eq!(pool.most_used, 30 * million);
+        assert!(pool.free_elements > 0, "something is kept");
     }
 
     #[test]

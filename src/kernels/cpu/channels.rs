@@ -8,7 +8,7 @@
 //! Sums run in f32 over blocks of a few thousand values and in f64 across blocks. The variance is taken around each
 //! block's own mean and merged (Chan, Golub and LeVeque), so a large mean costs no precision.
 
-use super::simd::{MultiplyAdd, sum_lanes, vectorized};
+use super::simd::{Isa, sum_lanes, vectorized};
 use crate::activation::Activation;
 use rayon::prelude::*;
 
@@ -56,22 +56,22 @@ impl Map {
     }
 
     #[inline(always)]
-    fn before_activation<M: MultiplyAdd>(&self, x: f32) -> f32 {
-        M::multiply_add(x - self.center, self.scale, self.shift)
+    fn before_activation<I: Isa>(&self, x: f32) -> f32 {
+        I::multiply_add(x - self.center, self.scale, self.shift)
     }
 
     /// A NaN passes both comparisons and stays.
     #[inline(always)]
-    fn value<M: MultiplyAdd>(&self, x: f32) -> f32 {
-        let y = self.before_activation::<M>(x);
+    fn value<I: Isa>(&self, x: f32) -> f32 {
+        let y = self.before_activation::<I>(x);
         let y = if y < self.low { self.low } else { y };
         if y > self.high { self.high } else { y }
     }
 
     /// The gradient where the activation passes it.
     #[inline(always)]
-    fn masked<M: MultiplyAdd>(&self, gradient: f32, x: f32) -> f32 {
-        let y = self.before_activation::<M>(x);
+    fn masked<I: Isa>(&self, gradient: f32, x: f32) -> f32 {
+        let y = self.before_activation::<I>(x);
         if y > self.low && y < self.high { gradient } else { 0.0 }
     }
 }
@@ -120,106 +120,120 @@ impl Moments {
 }
 
 #[inline(always)]
-fn moments_body<M: MultiplyAdd>(values: &[f32]) -> Moments {
+fn moments_body<I: Isa>(values: &[f32]) -> Moments {
     let mut total = Moments::default();
-    for block in values.chunks(BLOCK) {
+    let mut at = 0;
+    while at < values.len() {
+        let block = &values[at..values.len().min(at + BLOCK)];
         let count = block.len() as f64;
-        let center = (sum_body::<M>(block) / count) as f32;
+        let center = (sum_body::<I>(block) / count) as f32;
         let (mut first, mut second) = ([0.0; WIDE], [0.0; WIDE]);
-        let chunks = block.chunks_exact(WIDE);
-        let mut rest = (0.0, 0.0);
-        for &value in chunks.remainder() {
-            let deviation = value - center;
-            rest = (rest.0 + deviation, rest.1 + deviation * deviation);
-        }
-        for chunk in chunks {
+        let whole = block.len() / WIDE * WIDE;
+        for chunk in block[..whole].chunks_exact(WIDE) {
             for lane in 0..WIDE {
                 let deviation = chunk[lane] - center;
                 first[lane] += deviation;
-                second[lane] = M::multiply_add(deviation, deviation, second[lane]);
+                second[lane] = I::multiply_add(deviation, deviation, second[lane]);
             }
         }
+        for (lane, &value) in block[whole..].iter().enumerate() {
+            let deviation = value - center;
+            first[lane] += deviation;
+            second[lane] += deviation * deviation;
+        }
         // `center` is rounded, so the deviations do not quite sum to zero.
-        let first = f64::from(sum_lanes(first) + rest.0);
-        let second = f64::from(sum_lanes(second) + rest.1);
+        let first = f64::from(sum_lanes(first));
+        let second = f64::from(sum_lanes(second));
         total.merge(Moments {
             count,
             mean: f64::from(center) + first / count,
             deviations: second - first * first / count,
         });
+        at += BLOCK;
     }
     total
 }
 
 #[inline(always)]
-fn sum_body<M: MultiplyAdd>(values: &[f32]) -> f64 {
+fn sum_body<I: Isa>(values: &[f32]) -> f64 {
     let mut total = 0.0;
-    for block in values.chunks(BLOCK) {
+    let mut at = 0;
+    while at < values.len() {
+        let block = &values[at..values.len().min(at + BLOCK)];
         let mut sums = [0.0f32; 2 * WIDE];
-        let chunks = block.chunks_exact(2 * WIDE);
-        let rest: f32 = chunks.remainder().iter().sum();
-        for chunk in chunks {
+        let whole = block.len() / (2 * WIDE) * (2 * WIDE);
+        for chunk in block[..whole].chunks_exact(2 * WIDE) {
             for lane in 0..2 * WIDE {
                 sums[lane] += chunk[lane];
             }
         }
-        total += f64::from(sum_lanes(sums) + rest);
+        for (lane, &value) in block[whole..].iter().enumerate() {
+            sums[lane] += value;
+        }
+        total += f64::from(sum_lanes(sums));
+        at += BLOCK;
     }
     total
 }
 
 #[inline(always)]
-fn apply_body<M: MultiplyAdd>(y: &mut [f32], x: &[f32], map: Map) {
+fn apply_body<I: Isa>(y: &mut [f32], x: &[f32], map: Map) {
     for (y, &x) in y.iter_mut().zip(x) {
-        *y = map.value::<M>(x);
+        *y = map.value::<I>(x);
     }
 }
 
 #[inline(always)]
-fn apply_in_place_body<M: MultiplyAdd>(values: &mut [f32], map: Map) {
+fn apply_in_place_body<I: Isa>(values: &mut [f32], map: Map) {
     for value in values {
-        *value = map.value::<M>(*value);
+        *value = map.value::<I>(*value);
     }
 }
 
 /// The sum of the masked gradients, and of their products with `x − center`.
 #[inline(always)]
-fn gradient_sums_body<M: MultiplyAdd>(gradient: &[f32], x: &[f32], map: Map) -> (f64, f64) {
+fn gradient_sums_body<I: Isa>(gradient: &[f32], x: &[f32], map: Map) -> (f64, f64) {
+    let x = &x[..gradient.len()];
     let mut total = (0.0, 0.0);
-    for (gradient, x) in gradient.chunks(BLOCK).zip(x.chunks(BLOCK)) {
+    let mut start = 0;
+    while start < x.len() {
+        let end = x.len().min(start + BLOCK);
         let (mut first, mut second) = ([0.0; WIDE], [0.0; WIDE]);
-        let (gradients, inputs) = (gradient.chunks_exact(WIDE), x.chunks_exact(WIDE));
-        let mut rest = (0.0, 0.0);
-        for (&gradient, &x) in gradients.remainder().iter().zip(inputs.remainder()) {
-            let masked = map.masked::<M>(gradient, x);
-            rest = (rest.0 + masked, rest.1 + masked * (x - map.center));
-        }
-        for (gradient, x) in gradients.zip(inputs) {
+        let mut at = start;
+        while at + WIDE <= end {
+            let (gradient, x) = (&gradient[at..at + WIDE], &x[at..at + WIDE]);
             for lane in 0..WIDE {
-                let masked = map.masked::<M>(gradient[lane], x[lane]);
+                let masked = map.masked::<I>(gradient[lane], x[lane]);
                 first[lane] += masked;
-                second[lane] = M::multiply_add(masked, x[lane] - map.center, second[lane]);
+                second[lane] = I::multiply_add(masked, x[lane] - map.center, second[lane]);
             }
+            at += WIDE;
         }
-        total.0 += f64::from(sum_lanes(first) + rest.0);
-        total.1 += f64::from(sum_lanes(second) + rest.1);
+        for lane in 0..end - at {
+            let masked = map.masked::<I>(gradient[at + lane], x[at + lane]);
+            first[lane] += masked;
+            second[lane] = I::multiply_add(masked, x[at + lane] - map.center, second[lane]);
+        }
+        total.0 += f64::from(sum_lanes(first));
+        total.1 += f64::from(sum_lanes(second));
+        start += BLOCK;
     }
     total
 }
 
 /// `gradient = masked gradient · scale + (x − center) · slope + offset`.
 #[inline(always)]
-fn gradient_body<M: MultiplyAdd>(gradient: &mut [f32], x: &[f32], map: Map, slope: f32, offset: f32) {
+fn gradient_body<I: Isa>(gradient: &mut [f32], x: &[f32], map: Map, slope: f32, offset: f32) {
     for (gradient, &x) in gradient.iter_mut().zip(x) {
-        let correction = M::multiply_add(x - map.center, slope, offset);
-        *gradient = M::multiply_add(map.masked::<M>(*gradient, x), map.scale, correction);
+        let correction = I::multiply_add(x - map.center, slope, offset);
+        *gradient = I::multiply_add(map.masked::<I>(*gradient, x), map.scale, correction);
     }
 }
 
 #[inline(always)]
-fn scaled_gradient_body<M: MultiplyAdd>(gradient: &mut [f32], x: &[f32], map: Map) {
+fn scaled_gradient_body<I: Isa>(gradient: &mut [f32], x: &[f32], map: Map) {
     for (gradient, &x) in gradient.iter_mut().zip(x) {
-        *gradient = map.masked::<M>(*gradient, x) * map.scale;
+        *gradient = map.masked::<I>(*gradient, x) * map.scale;
     }
 }
 

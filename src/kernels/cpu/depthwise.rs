@@ -13,7 +13,7 @@
 //! meet zeros where they are summed.
 
 use super::buffer::Buffer;
-use super::simd::{LANES, MultiplyAdd, lanes, sum_lanes, vectorized};
+use super::simd::{Isa, LANES, lanes, lanes_mut, sum_of_lanes, vectorized};
 use crate::geometry::ConvGeometry;
 use rayon::prelude::*;
 
@@ -109,56 +109,57 @@ impl Layout {
 
 /// `line[i] = Σ weight · source[offset + i]`; the line's length is a multiple of [`LANES`].
 #[inline(always)]
-fn correlate<M: MultiplyAdd>(line: &mut [f32], source: &[f32], taps: &[Tap]) {
+fn correlate<I: Isa>(line: &mut [f32], source: &[f32], taps: &[Tap]) {
     let mut at = 0;
     while at + UNROLLED <= line.len() {
-        let mut sums = [[0.0f32; LANES]; 4];
+        let mut sums = [I::splat(0.0); UNROLLED / LANES];
         for tap in taps {
-            let values = &source[tap.offset + at..tap.offset + at + UNROLLED];
-            for (part, sums) in sums.iter_mut().enumerate() {
-                let values = lanes(values, part * LANES);
-                for lane in 0..LANES {
-                    sums[lane] = M::multiply_add(tap.weight, values[lane], sums[lane]);
-                }
+            let weight = I::splat(tap.weight);
+            let values = &source[tap.offset + at..][..UNROLLED];
+            for (part, sum) in sums.iter_mut().enumerate() {
+                *sum = I::fused(weight, I::load(lanes(values, part * LANES)), *sum);
             }
         }
-        line[at..at + UNROLLED].copy_from_slice(sums.as_flattened());
+        let line = &mut line[at..][..UNROLLED];
+        for (part, sum) in sums.into_iter().enumerate() {
+            I::store(sum, lanes_mut(line, part * LANES));
+        }
         at += UNROLLED;
     }
     while at < line.len() {
-        let mut sums = [0.0f32; LANES];
+        let mut sum = I::splat(0.0);
         for tap in taps {
-            let values = lanes(source, tap.offset + at);
-            for lane in 0..LANES {
-                sums[lane] = M::multiply_add(tap.weight, values[lane], sums[lane]);
-            }
+            let values = I::load(lanes(source, tap.offset + at));
+            sum = I::fused(I::splat(tap.weight), values, sum);
         }
-        line[at..at + LANES].copy_from_slice(&sums);
+        I::store(sum, lanes_mut(line, at));
         at += LANES;
     }
 }
 
 /// The products of `line` with as many lines of `source`; the line's length is a multiple of [`LANES`].
 #[inline(always)]
-fn products<M: MultiplyAdd, const N: usize>(line: &[f32], source: &[f32], offsets: [usize; N]) -> [f32; N] {
-    let mut sums = [[0.0f32; LANES]; N];
+fn products<I: Isa, const N: usize>(line: &[f32], source: &[f32], offsets: [usize; N]) -> [f32; N] {
+    let mut sums = [I::splat(0.0); N];
     let mut at = 0;
     while at + LANES <= line.len() {
-        let left = lanes(line, at);
-        for (sums, offset) in sums.iter_mut().zip(offsets) {
-            let right = lanes(source, offset + at);
-            for lane in 0..LANES {
-                sums[lane] = M::multiply_add(left[lane], right[lane], sums[lane]);
-            }
+        let left = I::load(lanes(line, at));
+        for index in 0..N {
+            let right = I::load(lanes(source, offsets[index] + at));
+            sums[index] = I::fused(left, right, sums[index]);
         }
         at += LANES;
     }
-    sums.map(sum_lanes)
+    let mut products = [0.0; N];
+    for index in 0..N {
+        products[index] = sum_of_lanes::<I>(sums[index]);
+    }
+    products
 }
 
 /// Copies a plane into its phases, whose borders are zero already.
 #[inline(always)]
-fn split_into_phases(layout: &Layout, plane: &[f32], phases: &mut [f32]) {
+fn split_into_phases<I: Isa>(layout: &Layout, plane: &[f32], phases: &mut [f32]) {
     let [sy, sx] = layout.geometry.stride;
     let [top, left] = layout.geometry.lead();
     let width = layout.geometry.input[1];
@@ -175,7 +176,7 @@ fn split_into_phases(layout: &Layout, plane: &[f32], phases: &mut [f32]) {
                 } else {
                     (&mut odd[left / 2..], &mut even[left / 2 + 1..])
                 };
-                deinterleave(values, first, second);
+                deinterleave::<I>(values, first, second);
             }
             _ => {
                 for (column, &value) in values.iter().enumerate() {
@@ -187,35 +188,51 @@ fn split_into_phases(layout: &Layout, plane: &[f32], phases: &mut [f32]) {
     }
 }
 
+/// The values at even places into `first`, those at odd places into `second`.
 #[inline(always)]
-fn deinterleave(values: &[f32], first: &mut [f32], second: &mut [f32]) {
-    let pairs = values.len() / 2;
-    let (first, second) = (&mut first[..values.len().div_ceil(2)], &mut second[..pairs]);
-    for pair in 0..pairs {
-        first[pair] = values[2 * pair];
-        second[pair] = values[2 * pair + 1];
+fn deinterleave<I: Isa>(values: &[f32], first: &mut [f32], second: &mut [f32]) {
+    let first = &mut first[..values.len().div_ceil(2)];
+    let second = &mut second[..values.len() / 2];
+    let mut at = 0;
+    while at + LANES <= second.len() {
+        let (even, odd) = I::unzip(I::load(lanes(values, 2 * at)), I::load(lanes(values, 2 * at + LANES)));
+        I::store(even, lanes_mut(first, at));
+        I::store(odd, lanes_mut(second, at));
+        at += LANES;
     }
-    if pairs < first.len() {
-        first[pairs] = values[2 * pairs];
+    for index in at..second.len() {
+        first[index] = values[2 * index];
+        second[index] = values[2 * index + 1];
+    }
+    if second.len() < first.len() {
+        first[second.len()] = values[2 * second.len()];
     }
 }
 
+/// The values of `first` and `second` by turns.
 #[inline(always)]
-fn interleave(values: &mut [f32], first: &[f32], second: &[f32]) {
-    let pairs = values.len() / 2;
-    let (first, second) = (&first[..values.len().div_ceil(2)], &second[..pairs]);
-    for pair in 0..pairs {
-        values[2 * pair] = first[pair];
-        values[2 * pair + 1] = second[pair];
+fn interleave<I: Isa>(values: &mut [f32], first: &[f32], second: &[f32]) {
+    let first = &first[..values.len().div_ceil(2)];
+    let second = &second[..values.len() / 2];
+    let mut at = 0;
+    while at + LANES <= second.len() {
+        let (low, high) = I::zip(I::load(lanes(first, at)), I::load(lanes(second, at)));
+        I::store(low, lanes_mut(values, 2 * at));
+        I::store(high, lanes_mut(values, 2 * at + LANES));
+        at += LANES;
     }
-    if pairs < first.len() {
-        values[2 * pairs] = first[pairs];
+    for index in at..second.len() {
+        values[2 * index] = first[index];
+        values[2 * index + 1] = second[index];
+    }
+    if second.len() < first.len() {
+        values[2 * second.len()] = first[second.len()];
     }
 }
 
 /// The convolution of one plane. `phases` hold the plane, `band` is scratch.
 #[inline(always)]
-fn forward_body<M: MultiplyAdd>(
+fn forward_body<I: Isa>(
     layout: &Layout,
     taps: &[Tap],
     plane: &[f32],
@@ -223,15 +240,17 @@ fn forward_body<M: MultiplyAdd>(
     band: &mut [f32],
     output: &mut [f32],
 ) {
-    split_into_phases(layout, plane, phases);
-    let columns = layout.geometry.output[1];
+    split_into_phases::<I>(layout, plane, phases);
+    let [all_rows, columns] = layout.geometry.output;
     let rows = layout.band_rows();
-    for (index, output) in output.chunks_mut(rows * columns).enumerate() {
-        let length = (output.len() / columns - 1) * layout.width + columns;
-        let line = &mut band[..length.next_multiple_of(LANES)];
-        correlate::<M>(line, &phases[index * rows * layout.width..], taps);
-        for (output, line) in output.chunks_exact_mut(columns).zip(line.chunks(layout.width)) {
-            output.copy_from_slice(&line[..columns]);
+    for first_row in (0..all_rows).step_by(rows) {
+        let rows = rows.min(all_rows - first_row);
+        let length = ((rows - 1) * layout.width + columns).next_multiple_of(LANES);
+        let line = &mut band[..length];
+        correlate::<I>(line, &phases[first_row * layout.width..], taps);
+        for row in 0..rows {
+            let line = &line[row * layout.width..][..columns];
+            output[(first_row + row) * columns..][..columns].copy_from_slice(line);
         }
     }
 }
@@ -239,13 +258,7 @@ fn forward_body<M: MultiplyAdd>(
 /// The gradient of one plane, from the padded output gradient. `taps` are those of each phase, `band` holds one band
 /// for each phase of a row of phases.
 #[inline(always)]
-fn backward_body<M: MultiplyAdd>(
-    layout: &Layout,
-    taps: &[Vec<Tap>],
-    gradient: &[f32],
-    band: &mut [f32],
-    plane: &mut [f32],
-) {
+fn backward_body<I: Isa>(layout: &Layout, taps: &[Vec<Tap>], gradient: &[f32], band: &mut [f32], plane: &mut [f32]) {
     let [sy, sx] = layout.geometry.stride;
     let [top, left] = layout.geometry.lead();
     let [height, width] = layout.geometry.input;
@@ -257,7 +270,7 @@ fn backward_body<M: MultiplyAdd>(
         let length = ((rows - 1) * layout.width + columns).next_multiple_of(LANES);
         for phase_y in 0..sy {
             for (line, taps) in band.chunks_exact_mut(layout.band()).zip(&taps[phase_y * sx..(phase_y + 1) * sx]) {
-                correlate::<M>(&mut line[..length], &gradient[first_row * layout.width..], taps);
+                correlate::<I>(&mut line[..length], &gradient[first_row * layout.width..], taps);
             }
             for row in 0..rows {
                 let Some(target) = ((first_row + row) * sy + phase_y).checked_sub(top) else {
@@ -267,7 +280,7 @@ fn backward_body<M: MultiplyAdd>(
                     continue;
                 }
                 let target = &mut plane[target * width..(target + 1) * width];
-                join_row(layout, &band[row * layout.width..], left, target);
+                join_row::<I>(layout, &band[row * layout.width..], left, target);
             }
         }
     }
@@ -275,7 +288,7 @@ fn backward_body<M: MultiplyAdd>(
 
 /// One row of the input's gradient from the bands of its phases.
 #[inline(always)]
-fn join_row(layout: &Layout, bands: &[f32], left: usize, target: &mut [f32]) {
+fn join_row<I: Isa>(layout: &Layout, bands: &[f32], left: usize, target: &mut [f32]) {
     match layout.geometry.stride[1] {
         1 => target.copy_from_slice(&bands[left..left + target.len()]),
         2 => {
@@ -285,7 +298,7 @@ fn join_row(layout: &Layout, bands: &[f32], left: usize, target: &mut [f32]) {
             } else {
                 (&odd[left / 2..], &even[left / 2 + 1..])
             };
-            interleave(target, first, second);
+            interleave::<I>(target, first, second);
         }
         sx => {
             for (column, value) in target.iter_mut().enumerate() {
@@ -298,7 +311,7 @@ fn join_row(layout: &Layout, bands: &[f32], left: usize, target: &mut [f32]) {
 
 /// The gradient of one kernel from one plane.
 #[inline(always)]
-fn weight_body<M: MultiplyAdd>(layout: &Layout, gradient: &[f32], phases: &[f32], weights: &mut [f32]) {
+fn weight_body<I: Isa>(layout: &Layout, gradient: &[f32], phases: &[f32], weights: &mut [f32]) {
     let start = layout.back[0] * layout.width + layout.back[1];
     let line = &gradient[start..start + layout.line()];
     let kernel_w = layout.geometry.kernel[1];
@@ -306,10 +319,10 @@ fn weight_body<M: MultiplyAdd>(layout: &Layout, gradient: &[f32], phases: &[f32]
     let whole = weights.len() / 3 * 3;
     for index in (0..whole).step_by(3) {
         let offsets = [offset(index), offset(index + 1), offset(index + 2)];
-        weights[index..index + 3].copy_from_slice(&products::<M, 3>(line, phases, offsets));
+        weights[index..index + 3].copy_from_slice(&products::<I, 3>(line, phases, offsets));
     }
     for index in whole..weights.len() {
-        [weights[index]] = products::<M, 1>(line, phases, [offset(index)]);
+        [weights[index]] = products::<I, 1>(line, phases, [offset(index)]);
     }
 }
 
@@ -324,8 +337,8 @@ fn pad_gradient(layout: &Layout, gradient: &[f32], padded: &mut [f32]) {
 }
 
 #[inline(always)]
-fn split_body<M: MultiplyAdd>(layout: &Layout, plane: &[f32], phases: &mut [f32]) {
-    split_into_phases(layout, plane, phases);
+fn split_body<I: Isa>(layout: &Layout, plane: &[f32], phases: &mut [f32]) {
+    split_into_phases::<I>(layout, plane, phases);
 }
 
 vectorized!(fn forward_plane(
