@@ -321,8 +321,8 @@ fn weight_body<I: Isa>(layout: &Layout, gradient: &[f32], phases: &[f32], weight
         let offsets = [offset(index), offset(index + 1), offset(index + 2)];
         weights[index..index + 3].copy_from_slice(&products::<I, 3>(line, phases, offsets));
     }
-    for index in whole..weights.len() {
-        [weights[index]] = products::<I, 1>(line, phases, [offset(index)]);
+    for (index, weight) in weights.iter_mut().enumerate().skip(whole) {
+        [*weight] = products::<I, 1>(line, phases, [offset(index)]);
     }
 }
 

@@ -145,13 +145,13 @@ fn gradients_agree_with_finite_differences() {
             below[index] -= step;
             (at(&above) - at(&below)) / (2.0 * step)
         };
-        for index in 0..x.len() {
+        for (index, &found) in dx.iter().enumerate() {
             let expected = slope(&x, index, &|x| at(x, &w));
-            assert!((dx[index] - expected).abs() < 2e-3, "dx[{index}]: {} {expected}", dx[index]);
+            assert!((found - expected).abs() < 2e-3, "dx[{index}]: {found} {expected}");
         }
-        for index in 0..w.len() {
+        for (index, &found) in dw.iter().enumerate() {
             let expected = slope(&w, index, &|w| at(&x, w));
-            assert!((dw[index] - expected).abs() < 2e-3, "dw[{index}]: {} {expected}", dw[index]);
+            assert!((found - expected).abs() < 2e-3, "dw[{index}]: {found} {expected}");
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The operators against burn's own compositions, finite differences, and TensorFlow's numbers.
 
+mod composed;
 mod conv;
 mod golden;
 mod norm;
