@@ -31,6 +31,10 @@ pub fn install(ctx: &Context) {
 
 fn fonts() -> FontDefinitions {
     let mut fonts = FontDefinitions::default();
+    // The arrows of the key names are in the monospaced font only.
+    let monospace = fonts.families.get(&FontFamily::Monospace).cloned().unwrap_or_default();
+    let proportional = fonts.families.entry(FontFamily::Proportional).or_default();
+    proportional.extend(monospace.into_iter().take(1));
     if let Some(asset) = icon::font() {
         fonts.font_data.insert(icon::FAMILY.to_owned(), Arc::new(FontData::from_static(asset)));
         let family = FontFamily::Name(icon::FAMILY.into());

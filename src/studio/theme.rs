@@ -146,7 +146,7 @@ pub const DARK: Theme = Theme {
     text_weak: grey(168),
     accent: rgb(0x4C8DFF),
     on_accent: grey(10),
-    selected: rgb(0x2B3C5C),
+    selected: rgb(0x263750),
     error: rgb(0xFF7A6B),
     warning: rgb(0xF2B134),
     success: rgb(0x3CC7A5),

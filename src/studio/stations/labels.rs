@@ -155,7 +155,7 @@ impl Labels {
     /// The label map as text.
     pub fn show_text(&mut self, ui: &mut Ui, cx: &mut PanelContext<'_>) {
         let wants_save = editor_bar(ui, "label_map.pbtxt", &self.editor);
-        self.editor.show(ui, "Label map");
+        self.editor.show(ui, "Text of the label map");
         if wants_save {
             self.save(cx.outbox);
         }

@@ -47,7 +47,7 @@ impl Pipeline {
             return;
         }
         let wants_save = editor_bar(ui, "pipeline.config", &self.editor);
-        self.editor.show(ui, "Pipeline");
+        self.editor.show(ui, "Text of the pipeline");
         if wants_save {
             self.save(cx.outbox);
         }

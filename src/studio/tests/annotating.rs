@@ -179,6 +179,7 @@ fn the_wheel_zooms_and_f_fits_again() {
         unit: egui::MouseWheelUnit::Line,
         delta: egui::vec2(0.0, 3.0),
         phase: egui::TouchPhase::Move,
+        source: egui::MouseWheelSource::Wheel,
         modifiers: Modifiers::NONE,
     });
     bench.harness.run_steps(12);

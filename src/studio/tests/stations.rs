@@ -23,7 +23,7 @@ fn ctrl_and_a_number_go_to_the_stations() {
 fn a_mistake_in_the_label_map_is_marked_at_its_line() {
     let mut bench = Bench::new(1);
     bench.ctrl(Key::Num2);
-    let editor = bench.harness.get_by_label("Label map");
+    let editor = bench.harness.get_by_label("Text of the label map");
     editor.focus();
     bench.settle();
     bench.ctrl(Key::End);
@@ -48,7 +48,7 @@ fn a_mistake_in_the_label_map_is_marked_at_its_line() {
 fn a_good_label_map_is_saved_with_ctrl_s() {
     let mut bench = Bench::new(1);
     bench.ctrl(Key::Num2);
-    bench.harness.get_by_label("Label map").focus();
+    bench.harness.get_by_label("Text of the label map").focus();
     bench.settle();
     bench.ctrl(Key::End);
     bench.harness.event(Event::Text("item {\n  id: 7\n  name: 'bird'\n}\n".into()));
@@ -64,7 +64,7 @@ fn a_pipeline_is_made_from_the_template_and_its_mistakes_are_shown() {
     bench.ctrl(Key::Num3);
     bench.click_name("New from the template");
     assert!(bench.studio().session().pipeline_text().contains("ssd"));
-    bench.harness.get_by_label("Pipeline").focus();
+    bench.harness.get_by_label("Text of the pipeline").focus();
     bench.settle();
     bench.ctrl(Key::Home);
     bench.harness.event(Event::Text("modell { }\n".into()));
