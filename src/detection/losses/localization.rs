@@ -12,7 +12,7 @@ pub enum LocalizationLoss {
         /// Where the line begins.
         delta: f32,
     },
-    /// `weighted_l2`: `e² / 2`.
+    /// `weighted_l2`: `e² / 2`, where TFOD weights the error and so squares the weight.
     L2,
 }
 
@@ -32,6 +32,10 @@ impl LocalizationLoss {
                 (value, gradient)
             }
             Self::L2 => (error.clone().square() * 0.5, error),
+        };
+        let weights = match self {
+            Self::SmoothL1 { .. } => weights,
+            Self::L2 => weights.square(),
         };
         let entries = with_gradient(prediction, value, gradient);
         let [batch, anchors, _] = entries.dims();

@@ -148,19 +148,28 @@ impl SsdModel {
             // An odd factor keeps the seeds of different runs and steps apart.
             pass.dropout_seed = self.settings.seed ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         }
-        self.predict(images, &mut pass)
+        self.run(self.preprocess(images), &mut pass)
+    }
+
+    /// Scales pictures to what the network takes: the first of TFOD's four steps.
+    pub fn preprocess(&self, images: Tensor<4>) -> Tensor<4> {
+        self.feature_extractor.preprocess(images)
+    }
+
+    /// Runs the network in [`Mode::Eval`] on pictures that are preprocessed already.
+    pub fn predict(&self, preprocessed: Tensor<4>) -> Predictions {
+        self.run(preprocessed, &mut Pass::new(Mode::Eval))
     }
 
     /// Runs the network in [`Mode::Eval`] and shows `observer` the output of each convolution of the
     /// feature extractor and the predictor, by scope, before its batch normalization.
     pub fn observe_convolutions(&self, images: Tensor<4>, observer: &mut dyn FnMut(&str, &Tensor<4>)) {
         let mut pass = Pass { observer: Some(observer), ..Pass::new(Mode::Eval) };
-        self.predict(images, &mut pass);
+        self.run(self.preprocess(images), &mut pass);
     }
 
-    fn predict(&self, images: Tensor<4>, pass: &mut Pass<'_>) -> Predictions {
-        let images = self.feature_extractor.preprocess(images);
-        let feature_maps = self.feature_extractor.forward(images, pass);
+    fn run(&self, preprocessed: Tensor<4>, pass: &mut Pass<'_>) -> Predictions {
+        let feature_maps = self.feature_extractor.forward(preprocessed, pass);
         let (box_encodings, class_logits) = self.box_predictor.forward(&feature_maps, pass);
         Predictions { box_encodings, class_logits }
     }

@@ -36,10 +36,31 @@ pub(super) fn model(path: &Path, device: &Device) -> SsdModel {
 
 /// A picture as a model takes it, `[1, 3, height, width]`.
 pub(super) fn picture(path: &Path, model: &SsdModel, device: &Device) -> Tensor<4> {
+    resized_picture(path, model, device, f32::from)
+}
+
+/// A picture scaled to -1 to 1 first and resized then, as TFOD does it. The order makes a
+/// difference in the last bit, which a network of random weights magnifies.
+pub(super) fn normalized_picture(path: &Path, model: &SsdModel, device: &Device) -> Tensor<4> {
+    resized_picture(path, model, device, |value| f32::from(value) * (2.0 / 255.0) - 1.0)
+}
+
+fn resized_picture(path: &Path, model: &SsdModel, device: &Device, value: fn(u8) -> f32) -> Tensor<4> {
     let rgb = image::open(path).expect("a picture").to_rgb8();
+    let pixels: Vec<f32> = rgb.as_raw().iter().map(|&v| value(v)).collect();
     let (height, width) = model.input_size();
     let resizer = boxwright_detection::image_resizer::ImageResizer::FixedShape { height, width };
-    let (resized, _) = resize_image(&resizer, rgb.as_raw(), rgb.height() as usize, rgb.width() as usize);
+    let (resized, _) = resize_image(&resizer, &pixels, rgb.height() as usize, rgb.width() as usize);
     let nhwc = Tensor::<4>::from_data(TensorData::new(resized, [1, height, width, 3]), device);
     nhwc.permute([0, 3, 1, 2])
+}
+
+/// A picture resized with a triangle filter that widens when shrinking, as the reference detections were made.
+pub(super) fn smooth_picture(path: &Path, model: &SsdModel, device: &Device) -> Tensor<4> {
+    let rgb = image::open(path).expect("a picture").to_rgb8();
+    let (height, width) = model.input_size();
+    let filter = image::imageops::FilterType::Triangle;
+    let resized = image::imageops::resize(&rgb, width as u32, height as u32, filter).into_raw();
+    let values: Vec<f32> = resized.into_iter().map(f32::from).collect();
+    Tensor::<4>::from_data(TensorData::new(values, [1, height, width, 3]), device).permute([0, 3, 1, 2])
 }
