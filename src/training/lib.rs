@@ -24,4 +24,7 @@ pub mod progress;
 pub mod run_directory;
 pub mod train;
 
+#[cfg(test)]
+mod tests;
+
 pub use error::TrainingError;

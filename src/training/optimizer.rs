@@ -75,16 +75,16 @@ pub struct Optimizer {
 }
 
 impl Optimizer {
-    /// An optimizer for the trainable variables of `model`, whose slots are at their start values.
-    pub fn new(settings: OptimizerSettings, model: &SsdModel) -> Self {
-        let infos = model.variable_infos().into_iter().map(|info| (info.id, info)).collect();
+    /// An optimizer for a model with these variables, whose slots are at their start values.
+    pub fn new(settings: OptimizerSettings, variables: impl IntoIterator<Item = VariableInfo>) -> Self {
+        let infos = variables.into_iter().map(|info| (info.id, info)).collect();
         Self { settings, infos, slots: BTreeMap::new(), steps: 0 }
     }
 
     /// Takes one step down the gradients.
     ///
     /// `grads` are those of the detection losses alone; the regularization's are added here.
-    pub fn step(&mut self, model: SsdModel, mut grads: GradientsParams, rate: f64) -> SsdModel {
+    pub fn step<M: Module>(&mut self, model: M, mut grads: GradientsParams, rate: f64) -> M {
         let mut regularize = AddRegularization { infos: &self.infos, grads: &mut grads, squares: None };
         model.visit(&mut regularize);
         let scale = match (self.settings.clip_norm, regularize.squares) {
@@ -108,7 +108,7 @@ impl Optimizer {
 
     /// The regularization part of TFOD's total loss: half the weighted sum of squares of every
     /// variable that has an L2 regularizer.
-    pub fn regularization_loss(&self, model: &SsdModel) -> f32 {
+    pub fn regularization_loss<M: Module>(&self, model: &M) -> f32 {
         let mut visitor = RegularizationLoss { infos: &self.infos, sum: None };
         model.visit(&mut visitor);
         visitor.sum.map_or(0.0, |sum| sum.into_scalar::<f32>())

@@ -164,7 +164,7 @@ fn run(
         }
         None => (start(model, request, &train_config, &dataset, &pipeline_settings, &device, directory, sink)?, None),
     };
-    let mut optimizer = Optimizer::new(settings, &model);
+    let mut optimizer = Optimizer::new(settings, model.variable_infos());
     let step = checkpoint.as_ref().map_or(0, |c| c.step);
     if let Some(checkpoint) = &checkpoint {
         optimizer.restore(&model, &checkpoint.slots, checkpoint.step);

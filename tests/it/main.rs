@@ -1,5 +1,15 @@
 //! The tests that cross rooms, in one binary so that the libraries are linked once.
 //!
 //! - `tidy`: the rules of the house, checked on its own sources.
+//! - `way`: the commands of the whole way, on a project of a few pictures.
+//! - `resume`: runs that are killed, stopped and continued.
+//! - `bad_input`: what damaged files, full disks and wrong configs are answered with.
+//! - `window`: the studio on a virtual screen, driven by mouse and keys, and killed.
+//! - `support`: small projects and the program itself, for all of them.
 
+mod bad_input;
+mod resume;
+mod support;
 mod tidy;
+mod way;
+mod window;

@@ -1,0 +1,3 @@
+//! Parity with TFOD's own numbers: schedules, optimizers and crops.
+
+mod parity;

@@ -1,0 +1,87 @@
+//! The whole way by commands, on a project of a few pictures.
+
+use std::fs;
+
+use crate::support::{TinyProject, boxwright, succeed, text};
+
+#[test]
+fn pictures_become_a_detector_and_detections() {
+    let project = TinyProject::make();
+    let stats: serde_json::Value =
+        serde_json::from_str(&succeed(["stats", &text(&project.dir), "--json"]).out).expect("stats print JSON");
+    assert_eq!(stats["images"], 12);
+    assert_eq!(stats["boxes"], 9);
+    assert_eq!(stats["empty"], 3);
+    assert_eq!(stats["classes"]["square"], 9);
+
+    succeed(project.train("way", &["--progress", "none"]));
+    let run = project.run("way");
+    for file in ["pipeline.config", "label_map.pbtxt", "run.json", "dataset.json", "metrics.jsonl", "log.txt"] {
+        assert!(run.join(file).exists(), "{file} is in the run directory");
+    }
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
+    for name in ["Loss/localization_loss", "Loss/classification_loss", "Loss/regularization_loss", "learning_rate"] {
+        assert!(metrics.contains(name), "{name} is in the metrics");
+    }
+
+    // From the copy of the config in the run directory, as one does a week later.
+    let eval = succeed(["eval", "--model-dir", &text(&run), "--device", "cpu", "--json", "--progress", "none"]);
+    let values: serde_json::Value = serde_json::from_str(&eval.out).expect("eval prints JSON");
+    assert!(values["DetectionBoxes_Precision/mAP@.50IOU"].is_number(), "{values}");
+    assert!(values["PascalBoxes_Precision/mAP@0.5IOU"].is_number(), "{values}");
+
+    let pictures = project.dir.join("pictures");
+    let images = project.dir.parent().expect("a parent").join("voc");
+    let predict = succeed([
+        "predict", "--model", &text(&run), "--images", &text(&images), "--output-dir", &text(&pictures),
+        "--min-confidence", "0.0", "--device", "cpu", "--json",
+    ]);
+    let lines: Vec<serde_json::Value> =
+        predict.out.lines().map(|line| serde_json::from_str(line).expect("a JSON line an image")).collect();
+    assert_eq!(lines.len(), 12);
+    let first = &lines[0]["prediction"][0];
+    assert_eq!(first[0], 1, "the class is the id of the label map");
+    assert_eq!(first.as_array().map(Vec::len), Some(6));
+    assert_eq!(fs::read_dir(&pictures).expect("pictures").count(), 12);
+}
+
+#[test]
+fn records_are_sharded_and_hold_every_image_once() {
+    let project = TinyProject::make();
+    let out = project.dir.join("shards").join("all.record");
+    succeed(["export", &text(&project.dir), "--format", "tfrecord", &text(&out), "--shards", "3"]);
+    let mut names = Vec::new();
+    let pattern = format!("{}-?????-of-00003", out.display());
+    for record in boxwright_formats::tf_record::read_records(&pattern).expect("three shards") {
+        let record = record.expect("a good record");
+        let example = boxwright_formats::tf_example::DetectionExample::decode(&record, "a record").expect("an example");
+        names.push(example.filename);
+    }
+    names.sort();
+    names.dedup();
+    // Images without boxes that nobody marked as background are not trained on.
+    assert_eq!(names.len(), 9);
+}
+
+#[test]
+fn bad_usage_ends_with_2_and_help_with_0() {
+    assert_eq!(boxwright(["train"]).code, Some(2));
+    assert_eq!(boxwright(["no-such-command"]).code, Some(2));
+    assert_eq!(boxwright(["train", "--pipeline", "p", "--model-dir", "d", "--device", "cuda"]).code, Some(2));
+    let help = boxwright(["--help"]);
+    assert_eq!(help.code, Some(0));
+    for command in ["new", "import", "export", "check", "stats", "train", "eval", "predict", "devices", "demo", "open"] {
+        assert!(help.out.contains(command), "{command} is in the help");
+    }
+}
+
+#[test]
+fn devices_are_listed_as_json() {
+    let devices: serde_json::Value =
+        serde_json::from_str(&succeed(["devices", "--json"]).out).expect("devices print JSON");
+    let cpu = &devices[0];
+    assert_eq!(cpu["kind"], "cpu");
+    for key in ["name", "backend", "memory"] {
+        assert!(cpu.get(key).is_some(), "{key} is there");
+    }
+}
