@@ -74,7 +74,7 @@ pub fn read_pascal_voc_folder(
     let mut names = match list.map(NameList::read).transpose() {
         Ok(names) => names,
         Err(problem) => {
-            problems.push(problem);
+            problems.push(*problem);
             return (Vec::new(), problems);
         }
     };

@@ -100,12 +100,15 @@ pub enum EvaluationError {
     },
 }
 
+/// An image of the ground truth with what was found on it.
+type Pair<'a> = (&'a GroundtruthImage, &'a [(LabelId, f32, PixelBox)]);
+
 /// For each image of the ground truth what was found on it; nothing where there is no entry.
 fn pair<'a>(
     groundtruth: &'a [GroundtruthImage],
     detections: &'a [DetectedImage],
     labels: &LabelMap,
-) -> Result<Vec<(&'a GroundtruthImage, &'a [(LabelId, f32, PixelBox)])>, EvaluationError> {
+) -> Result<Vec<Pair<'a>>, EvaluationError> {
     let mut found: HashMap<&str, &[(LabelId, f32, PixelBox)]> = HashMap::with_capacity(detections.len());
     for image in detections {
         if found.insert(&image.image, &image.detections).is_some() {

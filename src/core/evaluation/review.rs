@@ -190,7 +190,7 @@ mod tests {
             ]
         );
         assert!((curve[1].f1() - 0.8).abs() < 1e-12);
-        assert_eq!(precision_recall_curve(&[image.clone()], None).last().map(|p| p.recall), Some(1.0));
+        assert_eq!(precision_recall_curve(std::slice::from_ref(&image), None).last().map(|p| p.recall), Some(1.0));
         assert_eq!(precision_recall_curve(&[image], Some(id(3))), []);
     }
 

@@ -19,6 +19,9 @@ struct Index {
     by_stem: HashMap<String, PathBuf>,
 }
 
+/// A way to choose a picture of a folder.
+type Rule<'a> = &'a dyn Fn(&Index) -> Option<PathBuf>;
+
 /// Looks for pictures, and remembers what each folder holds.
 pub(super) struct PictureFinder {
     images_dir: Option<PathBuf>,
@@ -39,7 +42,7 @@ impl PictureFinder {
         let by_name = |index: &Index| wanted.and_then(|name| index.by_name.get(name).cloned());
         let by_own_stem = |index: &Index| index.by_stem.get(&stem.to_lowercase()).cloned();
         let by_wanted_stem = |index: &Index| wanted_stem.as_ref().and_then(|stem| index.by_stem.get(stem).cloned());
-        let rules: [&dyn Fn(&Index) -> Option<PathBuf>; 3] = [&by_name, &by_wanted_stem, &by_own_stem];
+        let rules: [Rule<'_>; 3] = [&by_name, &by_wanted_stem, &by_own_stem];
         rules.iter().find_map(|rule| folders.iter().find_map(|folder| rule(self.index(folder))))
     }
 

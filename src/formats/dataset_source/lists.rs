@@ -26,15 +26,17 @@ pub(super) struct NameList {
 
 impl NameList {
     /// Reads one name a line, or the column `filename` of a CSV.
-    pub(super) fn read(path: &Path) -> Result<Self, Problem> {
+    pub(super) fn read(path: &Path) -> Result<Self, Box<Problem>> {
         let file = path.display().to_string();
-        let refuse = |message: String| Problem {
-            severity: Severity::Error,
-            code: "unreadable-list".into(),
-            file: file.clone(),
-            place: String::new(),
-            message,
-            fix: "give a text file with one name a line, or a CSV with a column \"filename\"".into(),
+        let refuse = |message: String| {
+            Box::new(Problem {
+                severity: Severity::Error,
+                code: "unreadable-list".into(),
+                file: file.clone(),
+                place: String::new(),
+                message,
+                fix: "give a text file with one name a line, or a CSV with a column \"filename\"".into(),
+            })
         };
         let bytes = read_bounded(path, MAX_LIST_BYTES).map_err(|error| refuse(error.to_string()))?;
         let text = String::from_utf8(bytes).map_err(|_| refuse("it is not UTF-8 text".into()))?;
