@@ -191,7 +191,7 @@ pub fn import(
             }
         }
     }
-    tell_copies(&images, &mut report.problems);
+    tell_copies(project, &images, &mut report.problems)?;
     if watch.cancelled() {
         return Err(SessionError::Cancelled);
     }
@@ -249,7 +249,7 @@ pub fn add_images(
     if images.is_empty() {
         return Err(nothing(&found[0], &report.problems));
     }
-    tell_copies(&images, &mut report.problems);
+    tell_copies(project, &images, &mut report.problems)?;
     if watch.cancelled() {
         return Err(SessionError::Cancelled);
     }
@@ -411,22 +411,29 @@ fn tally(outcome: ImportOutcome, image: &NewImage, report: &mut ImportReport) {
 }
 
 /// Copies of one picture that land in training and validation make every measurement too good.
-fn tell_copies(images: &[NewImage], problems: &mut Vec<Problem>) {
-    let mut first: BTreeMap<&str, &NewImage> = BTreeMap::new();
+fn tell_copies(project: &Project, images: &[NewImage], problems: &mut Vec<Problem>) -> Result<(), SessionError> {
+    let hashes = project.image_hashes()?;
+    let mut first: BTreeMap<String, String> = BTreeMap::new();
+    for image in project.images()? {
+        if let Some(hash) = hashes.get(&image.id) {
+            first.entry(hash.clone()).or_insert(image.path);
+        }
+    }
     for image in images {
-        let Some(other) = first.get(image.sha256.as_str()) else {
-            first.insert(&image.sha256, image);
+        let other = first.entry(image.sha256.clone()).or_insert_with(|| image.path.clone());
+        if *other == image.path {
             continue;
-        };
+        }
         problems.push(Problem {
             severity: Severity::Warning,
             code: "duplicate-image".into(),
             file: image.path.clone(),
             place: String::new(),
-            message: format!("it is the same picture as {}", other.path),
+            message: format!("it is the same picture as {other}"),
             fix: "keep one of the two; an automatic split puts both on the same side".into(),
         });
     }
+    Ok(())
 }
 
 /// Whole pictures that the reader of the format left out.

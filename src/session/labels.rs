@@ -200,7 +200,7 @@ pub(crate) fn renamed(old: &LabelMap, new: &LabelMap) -> Vec<LabelId> {
 /// The text with classes added at its end.
 pub(crate) fn append(text: &str, items: &[LabelMapItem]) -> String {
     let mut text = text.to_owned();
-    if !text.is_empty() && !text.ends_with('\n') {
+    if !items.is_empty() && !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
     }
     for item in items {

@@ -26,9 +26,12 @@ pub(crate) fn problems(text: &str, facts: &DatasetFacts) -> Vec<Problem> {
     }
 }
 
-/// What the config of a project with this label map should say before anyone changed it.
-pub(crate) fn template_values(labels: &LabelMap) -> TemplateValues {
-    TemplateValues { num_classes: labels.max_id().max(1), ..TemplateValues::default() }
+/// What the config of a project should say before anyone changed it. A batch cannot be larger than
+/// the data.
+pub(crate) fn template_values(labels: &LabelMap, train_images: Option<usize>) -> TemplateValues {
+    let default = TemplateValues::default();
+    let most = train_images.and_then(|images| u32::try_from(images).ok()).unwrap_or(default.batch_size);
+    TemplateValues { num_classes: labels.max_id().max(1), batch_size: default.batch_size.min(most).max(1), ..default }
 }
 
 /// The text of a new config.
@@ -39,18 +42,20 @@ pub(crate) fn from_template(values: &TemplateValues) -> Result<String, SessionEr
 impl OpenProject {
     /// What is known of the data without reading records.
     pub fn facts(&self) -> DatasetFacts {
-        let usable = self.images().iter().filter(|image| records::is_usable(image));
         DatasetFacts {
             // The records of the project are written when training starts, so their absence is no
             // problem of the config; everything else that is looked for counts from the project.
             root: self.project.records_dir().is_dir().then(|| self.project.dir().to_owned()),
             label_map: Some(self.labels.map().clone()),
-            train_images: match usable.filter(|image| image.split == Split::Train).count() {
-                0 => None,
-                images => Some(images as u64),
-            },
+            train_images: self.train_images().map(|images| images as u64),
             most_boxes: self.images().iter().map(|image| image.boxes).max(),
         }
+    }
+
+    /// How many images there are to train on, where that is decided.
+    pub fn train_images(&self) -> Option<usize> {
+        let usable = self.images().iter().filter(|image| records::is_usable(image));
+        Some(usable.filter(|image| image.split == Split::Train).count()).filter(|images| *images > 0)
     }
 
     pub fn save_pipeline(&mut self, text: &str) -> Result<(), SessionError> {

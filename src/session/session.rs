@@ -140,6 +140,11 @@ impl Session {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn program_for_tests(&self) -> &Path {
+        &self.program
+    }
+
     fn show(&mut self, project: Project) -> Result<Outcome, SessionError> {
         let open = OpenProject::new(project, &self.wake)?;
         self.close();
@@ -247,7 +252,7 @@ impl Session {
 
     /// What a new pipeline config of this project should say.
     pub fn template_values(&self) -> TemplateValues {
-        pipeline::template_values(self.label_map())
+        pipeline::template_values(self.label_map(), self.open.as_ref().and_then(|open| open.train_images()))
     }
 
     /// What undo would undo.

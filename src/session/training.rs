@@ -2,11 +2,12 @@
 //!
 //! All of it happens in the thread of one job, so that the window shows one progress and one end.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use boxwright_config::check::DatasetFacts;
-use boxwright_config::label_map;
+use boxwright_config::proto::{InputReader, input_reader};
+use boxwright_config::{Pipeline, label_map};
 use boxwright_core::Split;
 use boxwright_core::run::{ProgressEvent, RunState, STOP_FILE};
 use boxwright_formats::atomic_file;
@@ -42,8 +43,8 @@ pub struct Prepared {
 }
 
 /// Makes a project ready to be trained: splits images that belong nowhere where that is needed,
-/// makes `pipeline.config` from the template where it is missing, checks it, and writes the records
-/// where the data changed.
+/// writes the records where the data changed, makes `pipeline.config` from the template where it is
+/// missing, and checks it.
 ///
 /// # Errors
 /// When there is nothing to train on, the config cannot be trained, or files cannot be written.
@@ -60,12 +61,12 @@ pub fn prepare_training(project: &mut Project, watch: &mut dyn Watch) -> Result<
     if let Some(notice) = split_where_needed(project)? {
         prepared.notices.push(notice);
     }
+    let records = ensure_records(project, watch)?;
     if !prepared.pipeline.exists() {
-        let text = pipeline::from_template(&pipeline::template_values(&labels))?;
+        let text = pipeline::from_template(&pipeline::template_values(&labels, Some(records.train)))?;
         atomic_file::write_whole(&prepared.pipeline, text.as_bytes())?;
         prepared.notices.push("made pipeline.config from the template".to_owned());
     }
-    let records = ensure_records(project, watch)?;
     prepared.images = (records.train, records.val);
     prepared.notices.extend(records.problems.iter().map(|problem| format!("{}: {}", problem.file, problem.message)));
     let facts = DatasetFacts {
@@ -74,8 +75,24 @@ pub fn prepare_training(project: &mut Project, watch: &mut dyn Watch) -> Result<
         train_images: Some(records.train as u64),
         most_boxes: project.images()?.iter().map(|image| image.boxes).max(),
     };
+    if records.val == 0 && measures_on(&prepared.pipeline, "val.record")? {
+        let what = "no annotated image is in the val split, and pipeline.config measures on it; put some images there";
+        return Err(SessionError::NothingToTrain(what.into()));
+    }
     pipeline::ensure_trainable(&prepared.pipeline, &facts)?;
     Ok(prepared)
+}
+
+/// Whether a config reads its evaluation data from the project's own records of this name.
+fn measures_on(pipeline: &Path, name: &str) -> Result<bool, SessionError> {
+    let pipeline = Pipeline::read(pipeline)?;
+    let names_it = |reader: &InputReader| match &reader.input_reader {
+        Some(input_reader::InputReader::TfRecordInputReader(records)) => {
+            records.input_path.iter().any(|path| path.starts_with(&format!("records/{name}")))
+        }
+        _ => false,
+    };
+    Ok(pipeline.config.eval_input_reader.iter().any(names_it))
 }
 
 /// Divides the images that belong nowhere, where otherwise there would be nothing to train on or
@@ -238,6 +255,6 @@ fn words(words: &[&str]) -> Vec<String> {
 
 /// Paths of a project are Unicode wherever they stand in its files; a project folder that is not is
 /// passed on as well as it can be and refused by name there.
-fn text(path: &std::path::Path) -> String {
+fn text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
