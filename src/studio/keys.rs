@@ -1,6 +1,6 @@
 //! The keyboard: which command a key press means right now, and the sheet of all keys.
 
-use egui::{Context, Event, Key, Modifiers, RichText, Ui, Window};
+use egui::{Context, Event, Key, Modifiers, RichText, Ui};
 
 use crate::command::{self, Group, UiCommand};
 use crate::icon::Icon;
@@ -79,38 +79,40 @@ pub fn show_sheet(ctx: &Context, open: &mut bool) {
     }
     let mut close = false;
     let content = ctx.content_rect();
-    Window::new("All keys")
-        .collapsible(false)
-        .resizable(false)
-        .title_bar(false)
+    egui::Area::new(egui::Id::unique("all keys"))
+        .order(egui::Order::Foreground)
         .anchor(egui::Align2::CENTER_CENTER, egui::Vec2::ZERO)
-        .max_height(content.height() - 80.0)
         .show(ctx, |ui| {
-            ui.set_width((content.width() - 96.0).min(960.0));
-            ui.horizontal(|ui| {
-                ui.label(RichText::new("All keys").size(size::TITLE));
-                ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
-                    close = widgets::icon_only(ui, Icon::X, "Close the keys", "Close  (Esc)", false).clicked();
+            egui::Frame::popup(ui.style()).inner_margin(16.0).show(ui, |ui| {
+                ui.set_width((content.width() - 96.0).min(1000.0));
+                ui.horizontal(|ui| {
+                    ui.label(RichText::new("All keys").size(size::TITLE));
+                    ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
+                        close = widgets::icon_only(ui, Icon::X, "Close the keys", "Close  (Esc)", false).clicked();
+                    });
                 });
-            });
-            ui.add_space(size::PAD);
-            egui::ScrollArea::vertical().auto_shrink([false, true]).show(ui, |ui| {
-                ui.columns(3, |columns| {
-                    for (column, groups) in columns.iter_mut().zip([
-                        &[Group::Boxes][..],
-                        &[Group::Classes, Group::Images][..],
-                        &[Group::View, Group::Studio][..],
-                    ]) {
-                        for group in groups {
-                            show_group(column, *group);
-                        }
-                    }
-                });
-                ui.add_space(size::PAD);
-                widgets::hint(ui, "Wheel zooms to the pointer. Shift and wheel scroll sideways. The middle button, or the left one with Space held, pans. Shift or Ctrl and a click choose several boxes.");
+                egui::ScrollArea::vertical()
+                    .max_height(content.height() - 180.0)
+                    .auto_shrink([false, true])
+                    .show(ui, show_columns);
             });
         });
     *open = !close && !ctx.input(|i| i.key_pressed(Key::Escape));
+}
+
+fn show_columns(ui: &mut Ui) {
+    ui.columns(3, |columns| {
+        let groups: [&[Group]; 3] = [&[Group::Boxes], &[Group::Classes, Group::Images], &[Group::View, Group::Studio]];
+        for (column, groups) in columns.iter_mut().zip(groups) {
+            for group in groups {
+                show_group(column, *group);
+            }
+        }
+    });
+    ui.add_space(size::PAD);
+    let more = "The wheel zooms to the pointer; with Shift it scrolls sideways. The middle button, or the left one \
+                with Space held, pans. Shift or Ctrl and a click choose several boxes.";
+    widgets::hint(ui, more);
 }
 
 fn show_group(ui: &mut Ui, group: Group) {

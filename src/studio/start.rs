@@ -21,21 +21,13 @@ impl Start {
         let theme = Theme::of(ui.ctx());
         let mut path = None;
         CentralPanel::no_frame().frame(Frame::NONE.fill(theme.canvas)).show(ui, |ui| {
-            ui.with_layout(egui::Layout::right_to_left(egui::Align::Min), |ui| {
-                ui.add_space(size::PAD);
-                let (icon, name) = if theme.dark { (Icon::SUN, "Light theme") } else { (Icon::MOON, "Dark theme") };
-                ui.vertical(|ui| {
-                    ui.add_space(size::PAD);
-                    if widgets::icon_only(ui, icon, name, name, false).clicked() {
-                        outbox.run(UiCommand::Theme);
-                    }
-                });
-            });
+            show_theme_button(ui, outbox);
             let recent = session.recent_projects();
-            let height = 250.0 + recent.len().min(8) as f32 * 44.0;
+            let height = 320.0 + recent.len().min(8) as f32 * 44.0;
             ui.add_space(((ui.available_height() - height) / 2.0).max(size::PAD_LARGE));
             ui.vertical_centered(|ui| {
                 ui.set_max_width(460.0);
+                ui.label(Icon::RECTANGLE.sized(48.0).color(theme.accent));
                 ui.label(RichText::new(words::PROGRAM).size(32.0).color(theme.text));
                 ui.label(RichText::new(words::START).color(theme.text_weak));
                 ui.add_space(20.0);
@@ -51,7 +43,8 @@ impl Start {
         let theme = Theme::of(ui.ctx());
         let mut path = None;
         ui.allocate_ui_with_layout(vec2(460.0, 32.0), egui::Layout::left_to_right(egui::Align::Center), |ui| {
-            ui.add_space(92.0);
+            // Both buttons in the middle: together they are about 257 points wide.
+            ui.add_space(101.0);
             if widgets::primary(ui, Icon::FOLDER_PLUS, "New project…")
                 .on_hover_text(UiCommand::NewProject.tooltip())
                 .clicked()
@@ -66,18 +59,25 @@ impl Start {
             }
         });
         ui.add_space(size::PAD_LARGE);
-        let field = TextEdit::singleline(&mut self.path)
-            .hint_text("Path of a folder")
-            .desired_width(300.0)
-            .margin(vec2(8.0, 5.0));
-        let response = ui.add(field);
+        let field = TextEdit::singleline(&mut self.path).hint_text("Path of a folder").desired_width(300.0);
+        let response = widgets::text_field(ui, field, "Path of a folder");
         if response.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter)) {
             path = palette::typed_path(self.path.trim());
         }
-        response.accessible_name("Path of a folder");
         ui.add_space(4.0);
         ui.label(RichText::new(words::START_DROP).size(size::LABEL).color(theme.text_weak));
         path
+    }
+}
+
+fn show_theme_button(ui: &mut Ui, outbox: &mut Outbox) {
+    let theme = Theme::of(ui.ctx());
+    let (icon, name) = if theme.dark { (Icon::SUN, "Light theme") } else { (Icon::MOON, "Dark theme") };
+    let corner = ui.max_rect().right_top() + vec2(-size::PAD, size::PAD);
+    let place = egui::Rect::from_min_max(corner - vec2(size::ROW + 4.0, 0.0), corner + vec2(0.0, size::ROW + 4.0));
+    let mut ui = ui.new_child(egui::UiBuilder::new().max_rect(place));
+    if widgets::icon_only(&mut ui, icon, name, name, false).clicked() {
+        outbox.run(UiCommand::Theme);
     }
 }
 

@@ -178,7 +178,7 @@ pub const LIGHT: Theme = Theme {
     on_accent: grey(255),
     selected: rgb(0xCFE0FF),
     error: rgb(0xB3261E),
-    warning: rgb(0x875600),
+    warning: rgb(0x805100),
     success: rgb(0x00705A),
     review: [rgb(0x00806E), rgb(0xC4400F), rgb(0xA06A00)],
     code: CodeColors {

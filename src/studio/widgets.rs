@@ -58,6 +58,30 @@ pub fn menu_item(ui: &mut Ui, command: UiCommand) -> Response {
     ui.add(button).on_hover_text(spec.tooltip).accessible_name(spec.label)
 }
 
+/// Controls whose edge must stand out from the panel: text fields, checkboxes, number fields.
+pub fn edged<R>(ui: &mut Ui, content: impl FnOnce(&mut Ui) -> R) -> R {
+    let theme = Theme::of(ui.ctx());
+    ui.scope(|ui| {
+        let widgets = &mut ui.visuals_mut().widgets;
+        for state in [&mut widgets.inactive, &mut widgets.hovered] {
+            state.bg_stroke = egui::Stroke::new(1.0, theme.control);
+        }
+        ui.visuals_mut().selection.bg_fill = theme.accent.gamma_multiply(0.6);
+        content(ui)
+    })
+    .inner
+}
+
+/// A checkbox with its name.
+pub fn checkbox(ui: &mut Ui, is_set: &mut bool, name: &str) -> Response {
+    edged(ui, |ui| ui.checkbox(is_set, name))
+}
+
+/// A text field of one line with its accessible name, as high as a button.
+pub fn text_field(ui: &mut Ui, field: egui::TextEdit<'_>, name: &str) -> Response {
+    edged(ui, |ui| ui.add(field.margin(vec2(6.0, 4.0))).accessible_name(name))
+}
+
 /// The heading of a section in a panel.
 pub fn section(ui: &mut Ui, text: &str) {
     ui.add_space(size::PAD);

@@ -74,7 +74,8 @@ impl BoxList {
             let mut field = |ui: &mut Ui, name: &str, value: &mut f64, range: std::ops::RangeInclusive<f64>| {
                 widgets::caption(ui, name);
                 let drag = DragValue::new(value).range(range).max_decimals(1).speed(1.0).update_while_editing(false);
-                let response = ui.add(drag).accessible_name(format!("{name} in px"));
+                let response =
+                    widgets::edged(ui, |ui| ui.add_sized([58.0, 22.0], drag)).accessible_name(format!("{name} in px"));
                 changed |= response.changed();
                 over |= response.drag_stopped() || response.lost_focus();
                 // A value that was typed is final at once; a drag is when it is let go.
@@ -143,7 +144,7 @@ fn show_flags(ui: &mut Ui, chosen: &[Annotation]) -> Option<Gesture> {
     egui::Grid::new("flags").num_columns(2).spacing(egui::vec2(16.0, 4.0)).show(ui, |ui| {
         for (index, (name, tooltip, flag)) in flags.into_iter().enumerate() {
             let mut is_set = chosen.iter().all(|b| *flag(&mut b.flags.clone()));
-            if ui.checkbox(&mut is_set, name).on_hover_text(tooltip).changed() {
+            if widgets::checkbox(ui, &mut is_set, name).on_hover_text(tooltip).changed() {
                 gesture = change("change flags", chosen, |b| *flag(&mut b.flags) = is_set);
             }
             if index % 2 == 1 {

@@ -111,12 +111,9 @@ impl ImageList {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
             let width = ui.available_width() - size::ROW - 4.0;
-            let field = TextEdit::singleline(&mut self.filter)
-                .id(id)
-                .hint_text("Filter images")
-                .desired_width(width)
-                .margin(vec2(6.0, 4.0));
-            ui.add(field).accessible_name("Filter images").on_hover_text(UiCommand::Filter.tooltip());
+            let field =
+                TextEdit::singleline(&mut self.filter).id(id).hint_text("Filter images").desired_width(width - 12.0);
+            widgets::text_field(ui, field, "Filter images").on_hover_text(UiCommand::Filter.tooltip());
             let is_set = self.state.is_some() || self.split.is_some();
             let button =
                 widgets::icon_only(ui, Icon::FUNNEL, "Filter by state and split", "Only some states or splits", is_set);

@@ -85,9 +85,9 @@ impl Labels {
     fn show_new(&mut self, ui: &mut Ui, cx: &mut PanelContext<'_>) {
         ui.horizontal(|ui| {
             let width = (ui.available_width() - 130.0).clamp(80.0, 300.0);
-            let field = ui.add(TextEdit::singleline(&mut self.new_name).hint_text("New class").desired_width(width));
+            let field = TextEdit::singleline(&mut self.new_name).hint_text("New class").desired_width(width);
+            let field = widgets::text_field(ui, field, "New class");
             let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
-            field.accessible_name("New class");
             let name = self.new_name.trim().to_owned();
             let clicked = ui
                 .add_enabled_ui(!name.is_empty(), |ui| widgets::button(ui, Icon::PLUS, "Add the class"))

@@ -57,7 +57,11 @@ impl Pipeline {
     pub fn show_problems(&mut self, ui: &mut Ui, cx: &mut PanelContext<'_>) {
         ScrollArea::vertical().id_salt("pipeline problems").auto_shrink(false).show(ui, |ui| {
             widgets::padded(ui, |ui| {
-                self.editor.show_problems(ui);
+                if cx.session.pipeline_text().is_empty() && self.editor.text.is_empty() {
+                    widgets::hint(ui, "There is no pipeline to check yet.");
+                } else {
+                    self.editor.show_problems(ui);
+                }
                 if !cx.session.pipeline_text().is_empty() {
                     ui.add_space(size::PAD_LARGE);
                     if widgets::button(ui, Icon::FILE_PLUS, "New from the template…").clicked() {

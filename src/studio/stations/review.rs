@@ -194,7 +194,9 @@ impl Review {
         widgets::caption(ui, "Score from which a detection counts");
         ui.spacing_mut().slider_width = (ui.available_width() - 60.0).max(80.0);
         let slider = Slider::new(&mut self.threshold, 0.0..=1.0).fixed_decimals(2).step_by(0.01);
-        ui.add(slider).accessible_name("Threshold").on_hover_text("Detections with a lower score are left out");
+        widgets::edged(ui, |ui| ui.add(slider))
+            .accessible_name("Threshold")
+            .on_hover_text("Detections with a lower score are left out");
     }
 
     fn show_counts(&mut self, ui: &mut Ui) {
@@ -209,7 +211,7 @@ impl Review {
             ui.horizontal(|ui| {
                 let (rect, _) = ui.allocate_exact_size(vec2(22.0, size::ROW), egui::Sense::hover());
                 paint_key(ui, rect, verdict, theme);
-                ui.checkbox(&mut self.shown[verdict as usize], name).on_hover_text(tooltip);
+                widgets::checkbox(ui, &mut self.shown[verdict as usize], name).on_hover_text(tooltip);
                 ui.with_layout(egui::Layout::right_to_left(egui::Align::Center), |ui| {
                     ui.label(words::group_digits(number as u64));
                 });
@@ -264,7 +266,7 @@ impl Review {
             return;
         }
         widgets::padded(ui, |ui| {
-            ui.checkbox(&mut self.only_errors, "Only images with errors");
+            widgets::checkbox(ui, &mut self.only_errors, "Only images with errors");
             widgets::caption(ui, &format!("{} · worst first", words::count(self.order.len(), "image", "images")));
         });
         let rows: Vec<(ImageId, Counts)> =

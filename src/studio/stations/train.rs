@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use boxwright_core::run::{MetricKind, RunState};
 use boxwright_session::{Command, JobKind, JobState, JobView, RunView, Session};
 use egui::{Color32, ComboBox, ProgressBar, RichText, ScrollArea, TextEdit, Ui, pos2, vec2};
-use egui_plot::{Corner, Legend, Line, Plot, PlotPoints};
+use egui_plot::{GridMark, Line, Plot, PlotPoints};
 
 use crate::context::{Outbox, PanelContext};
 use crate::icon::Icon;
@@ -95,12 +95,12 @@ impl Train {
         ui.add_space(4.0);
         widgets::caption(ui, "Name of the run");
         let proposal = cx.session.new_run_name();
-        let field = TextEdit::singleline(&mut self.name).hint_text(proposal).desired_width(width);
-        ui.add(field).accessible_name("Name of the run");
+        let field = TextEdit::singleline(&mut self.name).hint_text(proposal).desired_width(width - 12.0);
+        widgets::text_field(ui, field, "Name of the run");
         ui.add_space(4.0);
         widgets::caption(ui, "Steps");
-        let field = TextEdit::singleline(&mut self.steps).hint_text("As in the pipeline").desired_width(width);
-        ui.add(field).accessible_name("Steps");
+        let field = TextEdit::singleline(&mut self.steps).hint_text("As in the pipeline").desired_width(width - 12.0);
+        widgets::text_field(ui, field, "Steps");
     }
 
     fn show_start(&mut self, ui: &mut Ui, cx: &mut PanelContext<'_>) {
@@ -215,12 +215,13 @@ fn show_run(ui: &mut Ui, run: &RunView, selected: bool) -> bool {
     let (rect, response) = widgets::list_row(ui, 44.0, selected, &format!("Run {}, {word}", run.name));
     widgets::row_icon(ui, pos2(rect.left() + 18.0, rect.center().y), icon, color);
     let left = rect.left() + 36.0;
-    let mut right = rect.right() - size::PAD;
+    let right = rect.right() - size::PAD;
+    let mut name_end = right;
     if let Some(map) = best_map(run) {
-        right = widgets::row_text_right(ui, right, rect.center().y, &words::percent(Some(map)), size::TEXT, theme.text)
-            - 8.0;
+        let text = words::percent(Some(map));
+        name_end = widgets::row_text_right(ui, right, rect.top() + 14.0, &text, size::TEXT, theme.text) - 8.0;
     }
-    widgets::row_text(ui, left, right, rect.top() + 14.0, &run.name, size::TEXT, theme.text);
+    widgets::row_text(ui, left, name_end, rect.top() + 14.0, &run.name, size::TEXT, theme.text);
     let detail = match &run.info {
         Some(info) => format!(
             "{word} · {} of {} steps · {}",
@@ -317,7 +318,8 @@ pub fn show_job(ui: &mut Ui, job: &JobView, outbox: &mut Outbox) {
     });
     if job.state.is_active() {
         let fraction = if job.total > 0 { job.done as f32 / job.total as f32 } else { 0.0 };
-        ui.add(ProgressBar::new(fraction).desired_height(6.0).corner_radius(3.0)).accessible_name(job.stage.clone());
+        ui.add(ProgressBar::new(fraction).desired_height(6.0).corner_radius(3.0).fill(theme.accent))
+            .accessible_name(job.stage.clone());
         ui.label(RichText::new(progress_text(job)).size(size::LABEL).color(theme.text_weak));
     } else if !job.message.is_empty() {
         let color = if job.state == JobState::Failed { theme.error } else { theme.text_weak };
@@ -348,16 +350,11 @@ pub fn progress_text(job: &JobView) -> String {
 fn show_chart(ui: &mut Ui, run: &RunView, chart: &Chart, room: egui::Vec2) {
     let theme = Theme::of(ui.ctx());
     let series = chart_series(run, chart);
+    let colors = [theme.accent, theme.code.number, theme.code.word];
     ui.set_min_size(room);
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = 4.0;
-        ui.horizontal(|ui| {
-            ui.label(RichText::new(chart.title).strong());
-            if let Some(last) = series.values().next().and_then(|points| points.last()) {
-                let value = if chart.fraction { words::percent(Some(last[1])) } else { words::metric(last[1]) };
-                ui.label(RichText::new(value).color(theme.text_weak));
-            }
-        });
+        show_chart_title(ui, chart, &series, colors);
         let plot_size = vec2(room.x, (room.y - size::ROW - 4.0).max(60.0));
         let mut plot = Plot::new(("chart", chart.title))
             .width(plot_size.x)
@@ -369,20 +366,20 @@ fn show_chart(ui: &mut Ui, run: &RunView, chart: &Chart, room: egui::Vec2) {
             .show_background(false)
             .include_y(0.0)
             .set_margin_fraction(vec2(0.02, 0.08))
-            .y_axis_min_width(36.0)
+            .grid_color(theme.hairline)
+            .grid_fade(0.0)
+            .x_grid_spacer(|input| ticks(input.bounds, 6.0))
+            .y_grid_spacer(|input| ticks(input.bounds, 4.0))
+            .y_axis_min_width(40.0)
             .x_axis_formatter(|mark, _| words::group_digits(mark.value.max(0.0) as u64));
         if chart.fraction {
             plot = plot.include_y(1.0).y_axis_formatter(|mark, _| format!("{:.0} %", mark.value * 100.0));
         } else {
             plot = plot.y_axis_formatter(|mark, _| words::axis(mark.value));
         }
-        if series.len() > 1 {
-            plot = plot.legend(Legend::default().position(Corner::RightBottom));
-        }
-        let colors = [theme.accent, theme.code.number, theme.code.word];
         plot.show(ui, |plot| {
             for ((name, points), color) in series.into_iter().zip(colors.into_iter().cycle()) {
-                // A single point makes no line, so it is also drawn as one.
+                // A single point makes no line, so few points are drawn as dots too.
                 let dots = (points.len() < 3).then(|| egui_plot::Points::new(name.clone(), points.clone()));
                 plot.line(Line::new(name, PlotPoints::from(points)).color(color).width(1.5));
                 if let Some(dots) = dots {
@@ -391,6 +388,36 @@ fn show_chart(ui: &mut Ui, run: &RunView, chart: &Chart, room: egui::Vec2) {
             }
         });
     });
+}
+
+/// The title, and the newest value of each curve; with several, each with its name in its colour.
+fn show_chart_title(ui: &mut Ui, chart: &Chart, series: &BTreeMap<String, Vec<[f64; 2]>>, colors: [Color32; 3]) {
+    let theme = Theme::of(ui.ctx());
+    ui.horizontal(|ui| {
+        ui.label(RichText::new(chart.title).strong());
+        for ((name, points), color) in series.iter().zip(colors.into_iter().cycle()) {
+            let Some(last) = points.last() else { continue };
+            let value = if chart.fraction { words::percent(Some(last[1])) } else { words::metric(last[1]) };
+            if series.len() > 1 {
+                ui.label(RichText::new(name).size(size::LABEL).color(color));
+            }
+            ui.label(RichText::new(value).color(theme.text_weak));
+        }
+    });
+}
+
+/// About `wanted` marks at round numbers.
+fn ticks((low, high): (f64, f64), wanted: f64) -> Vec<GridMark> {
+    let span = high - low;
+    if !span.is_finite() || span <= 0.0 {
+        return Vec::new();
+    }
+    let rough = span / wanted;
+    let power = 10f64.powf(rough.log10().floor());
+    let step_size = [1.0, 2.0, 5.0].into_iter().map(|f| f * power).find(|s| *s >= rough).unwrap_or(power * 10.0);
+    let first = (low / step_size).ceil();
+    let count = ((high / step_size).floor() - first).clamp(0.0, 100.0) as usize;
+    (0..=count).map(|i| GridMark { value: (first + i as f64) * step_size, step_size }).collect()
 }
 
 /// The curves of a chart by their short names, in the order of the chart's endings.
@@ -480,6 +507,14 @@ mod tests {
         assert_eq!(chart_series(&run, &CHARTS[1]).len(), 2);
         assert!(chart_series(&run, &CHARTS[2]).is_empty());
         assert_eq!(best_map(&run), Some(0.8));
+    }
+
+    #[test]
+    fn ticks_are_round_and_few() {
+        let values = |bounds| ticks(bounds, 4.0).into_iter().map(|m| m.value).collect::<Vec<_>>();
+        assert_eq!(values((0.0, 7.3)), [0.0, 2.0, 4.0, 6.0]);
+        assert_eq!(values((-0.05, 1.05)), [0.0, 0.5, 1.0]);
+        assert!(values((1.0, 1.0)).is_empty() && values((0.0, f64::INFINITY)).is_empty());
     }
 
     #[test]

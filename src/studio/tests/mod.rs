@@ -11,7 +11,7 @@ use boxwright_core::{Annotation, LabelId, PixelBox};
 use boxwright_session::{Command, Session};
 use egui::{Pos2, vec2};
 use egui_kittest::Harness;
-use egui_kittest::kittest::{NodeT, Queryable};
+use egui_kittest::kittest::Queryable;
 
 use crate::Studio;
 
