@@ -5,3 +5,4 @@ mod golden;
 mod models;
 mod parity;
 mod shared;
+mod training;

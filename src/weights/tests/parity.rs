@@ -1,13 +1,9 @@
-//! Whole models against TFOD: forward, detections, training steps.
+//! Whole models against TFOD: weights, forward passes, detections.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use boxwright_core::geometry::NormalizedBox;
-use boxwright_core::label_map::ClassIndex;
-use boxwright_detection::{Groundtruth, HostTensor, Mode, SsdModel};
-use burn::module::{Module, ModuleMapper, Param, ParamId};
-use burn::optim::GradientsParams;
+use boxwright_detection::{HostTensor, SsdModel};
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
 
@@ -16,7 +12,7 @@ use super::shared::{model, normalized_picture, picture};
 use crate::read;
 
 /// The folders below `golden/NAME` whose config is an SSD MobileNet v1 that we build.
-fn models(name: &str) -> Vec<PathBuf> {
+pub(super) fn models(name: &str) -> Vec<PathBuf> {
     let Some(root) = folder() else { return Vec::new() };
     let entries = std::fs::read_dir(root.join(name)).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries
@@ -30,7 +26,7 @@ fn models(name: &str) -> Vec<PathBuf> {
     found
 }
 
-fn json(path: &Path) -> Value {
+pub(super) fn json(path: &Path) -> Value {
     serde_json::from_str(&std::fs::read_to_string(path).expect("readable")).expect("JSON")
 }
 
@@ -105,16 +101,28 @@ fn splitmix64(x: u64) -> u64 {
 #[test]
 fn forward_passes_and_detections() {
     let device = Device::flex();
-    let (mut raw, mut found) = (Row::new("models raw outputs", 1e-3), Row::new("models detections", 1e-3));
-    for (folder, values) in models("models")
-        .into_iter()
-        .map(|folder| (folder.clone(), read(&folder.join("model.ckpt")).expect("readable")))
-        .chain(models("models_hashinit").into_iter().map(|folder| (folder.clone(), hash_weights(&folder))))
-    {
-        let (model, report) = model(&folder.join("pipeline.config"), &device).load_variables(&values);
+    let weights = |folder: &PathBuf| read(&folder.join("model.ckpt")).expect("readable");
+    forward_models("models", 1e-4, 1e-4, &weights, &device);
+    // Weights by formula magnify rounding from layer to layer: in f64 these networks give logits that
+    // TensorFlow's differ from by 2.7e-3, and ours by 3.0e-3.
+    forward_models("models_hashinit", 6e-3, 2e-3, &|folder| hash_weights(folder), &device);
+}
+
+fn forward_models(
+    kind: &'static str,
+    raw_tolerance: f32,
+    detection_tolerance: f32,
+    weights: &dyn Fn(&PathBuf) -> BTreeMap<String, HostTensor>,
+    device: &Device,
+) {
+    println!("{kind}: raw outputs, then detections");
+    let (mut raw, mut found) = (Row::new(kind, raw_tolerance), Row::new(kind, detection_tolerance));
+    for folder in models(kind) {
+        let values = weights(&folder);
+        let (model, report) = model(&folder.join("pipeline.config"), device).load_variables(&values);
         assert!(report.missing.is_empty() && report.wrong_shape.is_empty(), "{report:?}");
         for expected in files(&folder, "image", ".expected.json") {
-            forward_case(&mut raw, &mut found, &model, &expected, &device);
+            forward_case(&mut raw, &mut found, &model, &expected, device);
         }
     }
     raw.finish();
@@ -151,154 +159,5 @@ fn forward_case(raw: &mut Row, found: &mut Row, model: &SsdModel, expected: &Pat
         let same = same.expect("a detection of that class");
         found.compare(&format!("{name} score {i}"), &[same.score], &[scores[i]]);
         found.compare(&format!("{name} box {i}"), &same.bounds.to_array(), &bounds[i]);
-    }
-}
-
-/// Momentum of 0.9 and L2, as TensorFlow has them.
-struct Step<'a> {
-    l2: &'a BTreeMap<ParamId, f32>,
-    gradients: &'a mut GradientsParams,
-    accumulators: &'a mut GradientsParams,
-    rate: f32,
-}
-
-impl ModuleMapper for Step<'_> {
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let (id, value, mapper) = param.consume();
-        let Some(gradient) = self.gradients.remove::<D>(id) else { return Param::from_mapped_value(id, value, mapper) };
-        let old = value.inner();
-        let gradient = gradient + old.clone() * self.l2.get(&id).copied().unwrap_or(0.0);
-        let accumulator = match self.accumulators.remove::<D>(id) {
-            Some(accumulator) => accumulator * 0.9 + gradient,
-            None => gradient,
-        };
-        self.accumulators.register(id, accumulator.clone());
-        let new = Tensor::from_inner(old - accumulator * self.rate).require_grad();
-        Param::from_mapped_value(id, new, mapper)
-    }
-}
-
-#[test]
-fn training_steps() {
-    let device = Device::flex().autodiff();
-    let mut first = Row::new("models train_momentum step 0", 1e-3);
-    let mut later = Row::new("models train_momentum steps 1-5", 2e-2);
-    let mut gradients = Row::new("models train_momentum gradients", 1e-3);
-    let mut variables = Row::new("models train_momentum variables", 1e-3);
-    for folder in models("models") {
-        let golden = json(&folder.join("train_momentum.json"));
-        let values = read(&folder.join("model.ckpt")).expect("readable");
-        let (mut model, _) = model(&folder.join("pipeline.config"), &device).load_variables(&values);
-        let names = golden["images"].as_array().expect("images");
-        let pictures: Vec<Tensor<4>> =
-            names.iter().map(|n| picture(&folder.join(n.as_str().expect("a name")), &model, &device)).collect();
-        let images = Tensor::cat(pictures, 0);
-        let truth: Vec<Groundtruth> = (0..names.len()).map(|i| groundtruth(&golden, i)).collect();
-        let infos = model.variable_infos();
-        let l2: BTreeMap<ParamId, f32> = infos.iter().map(|info| (info.id, info.l2)).collect();
-        let regularized: Vec<&str> = infos.iter().filter(|i| i.l2 > 0.0).map(|i| i.name.as_str()).collect();
-        assert_eq!(regularized.len(), golden["regularized_variables"].as_array().expect("names").len());
-        let mut accumulators = GradientsParams::new();
-        for (step, losses) in golden["losses_before_each_update"].as_array().expect("losses").iter().enumerate() {
-            let predictions = model.forward(images.clone(), Mode::Train);
-            let ours = model.losses(&predictions, &truth);
-            let total = ours.localization.clone() + ours.classification.clone();
-            let row = if step == 0 { &mut first } else { &mut later };
-            row.case();
-            println!(
-                "DBG {step} {:?} {:?}",
-                ours.localization.clone().into_scalar::<f32>(),
-                ours.classification.clone().into_scalar::<f32>()
-            );
-            row.compare(
-                &format!("step {step}"),
-                &[ours.localization.into_scalar::<f32>(), ours.classification.into_scalar::<f32>()],
-                &[number(&losses["localization"]), number(&losses["classification"])],
-            );
-            if losses["note"].is_string() {
-                break;
-            }
-            let mut grads = GradientsParams::from_grads(total.backward(), &model);
-            if step == 0 {
-                compare_gradients(&mut gradients, &model, &grads, &l2, &golden);
-            }
-            model = model.map(&mut Step {
-                l2: &l2,
-                gradients: &mut grads,
-                accumulators: &mut accumulators,
-                rate: number(&losses["learning_rate"]),
-            });
-            if step == 0 {
-                compare_variables(&mut variables, &model, &golden["variables_after"]["after_1_steps"]);
-            }
-        }
-    }
-    first.finish();
-    gradients.finish();
-    variables.finish();
-    later.finish();
-}
-
-fn groundtruth(golden: &Value, image: usize) -> Groundtruth {
-    let bounds = boxes(&golden["groundtruth_boxes"][image]);
-    Groundtruth {
-        weights: vec![1.0; bounds.len()],
-        boxes: bounds.into_iter().map(NormalizedBox::from_array).collect(),
-        classes: integers(&golden["groundtruth_classes_0based"][image])
-            .into_iter()
-            .map(|c| ClassIndex(c as usize))
-            .collect(),
-    }
-}
-
-/// Norms of the gradients of the total loss, regularization included.
-fn compare_gradients(
-    row: &mut Row,
-    model: &SsdModel,
-    grads: &GradientsParams,
-    l2: &BTreeMap<ParamId, f32>,
-    golden: &Value,
-) {
-    let infos: BTreeMap<String, _> = model.variable_infos().into_iter().map(|info| (info.name.clone(), info)).collect();
-    let values = model.variables();
-    for gradient in golden["step0_gradients"].as_array().expect("gradients") {
-        let name = gradient["name"].as_str().expect("a name");
-        let info = &infos[name];
-        let weight = l2[&info.id];
-        // Layouts differ, norms do not; where there is L2 its gradient is added in TensorFlow's layout.
-        let data: Vec<f32> = match info.shape.len() {
-            4 => {
-                let kernel = grads.get::<4>(info.id).expect("a gradient");
-                let order = if name.ends_with("depthwise_weights") { [2, 3, 0, 1] } else { [2, 3, 1, 0] };
-                kernel.permute(order).into_data().iter::<f32>().collect()
-            }
-            _ => grads.get::<1>(info.id).expect("a gradient").into_data().iter::<f32>().collect(),
-        };
-        let total: Vec<f64> =
-            data.iter().zip(&values[name].data).map(|(g, v)| f64::from(*g) + f64::from(weight * v)).collect();
-        let norm = total.iter().map(|g| g * g).sum::<f64>().sqrt();
-        // A head that no chosen anchor has asked has no gradient.
-        let golden_norm = gradient["l2"].as_f64().expect("a norm").max(1e-9);
-        let norm = norm.max(1e-9);
-        row.case();
-        row.compare(&format!("{name} norm"), &[(norm / golden_norm) as f32], &[1.0]);
-        let first: Vec<f32> = total.iter().take(4).map(|g| (g / golden_norm) as f32).collect();
-        let golden_first: Vec<f32> =
-            numbers(&gradient["first4"]).iter().map(|g| (f64::from(*g) / golden_norm) as f32).collect();
-        row.compare(&format!("{name} first"), &first, &golden_first);
-    }
-}
-
-fn compare_variables(row: &mut Row, model: &SsdModel, golden: &Value) {
-    let values = model.variables();
-    for variable in golden.as_array().expect("variables") {
-        let name = variable["name"].as_str().expect("a name");
-        let data = &values[name].data;
-        let norm = data.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
-        let golden_norm = variable["l2"].as_f64().expect("a norm").max(1e-12);
-        row.case();
-        row.compare(&format!("{name} norm"), &[(norm / golden_norm) as f32], &[1.0]);
-        let golden_first = numbers(&variable["first4"]);
-        row.compare(&format!("{name} first"), &data[..golden_first.len()], &golden_first);
     }
 }
