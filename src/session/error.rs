@@ -62,10 +62,10 @@ pub enum SessionError {
     #[error("the image has {}, so it is not background; delete the boxes first", crate::import::count(*.0, "box"))]
     BackgroundWithBoxes(usize),
     /// A text with errors was not saved.
-    #[error("{} was not saved: {}{}", .0.file, if .0.place.is_empty() { String::new() } else { format!("{}: ", .0.place) }, .0.message)]
+    #[error("{} was not saved: {}{}{}", .0.file, at(&.0.place), .0.message, semicolon(&.0.fix))]
     NotSaved(Box<Problem>),
     /// The pipeline config cannot be trained.
-    #[error("{0}")]
+    #[error("{}{}: {}{}", .0.file, comma(&.0.place), .0.message, semicolon(&.0.fix))]
     NotTrainable(Box<Problem>),
     /// A name that cannot be a run's.
     #[error("\"{0}\" cannot be the name of a run; use letters, digits, '-', '_' and '.', at most 80 of them")]
@@ -115,4 +115,19 @@ impl SessionError {
     pub(crate) fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::File { path: path.into(), source }
     }
+}
+
+/// ", line 3" after the name of a file.
+fn comma(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!(", {place}") }
+}
+
+/// "line 3: " before a message.
+fn at(place: &str) -> String {
+    if place.is_empty() { String::new() } else { format!("{place}: ") }
+}
+
+/// "; do this" after a message.
+fn semicolon(fix: &str) -> String {
+    if fix.is_empty() { String::new() } else { format!("; {fix}") }
 }

@@ -140,11 +140,6 @@ impl Session {
         }
     }
 
-    #[cfg(test)]
-    pub(crate) fn program_for_tests(&self) -> &Path {
-        &self.program
-    }
-
     fn show(&mut self, project: Project) -> Result<Outcome, SessionError> {
         let open = OpenProject::new(project, &self.wake)?;
         self.close();

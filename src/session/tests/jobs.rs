@@ -18,10 +18,10 @@ mkdir -p "$run/checkpoints" "$run/eval"
 
 /// A project that can be trained, and the script that plays the program.
 fn trainable(body: &str) -> Studio {
-    let tools = tempfile::tempdir().expect("a temporary folder").keep();
-    let program = tools.join("program");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let program = folder.path().join("program");
     script(&program, &format!("{BEGIN}{body}"));
-    let mut studio = Studio::with_program(&program);
+    let mut studio = Studio::in_folder(folder, &program);
     let images = studio.add_pictures(5);
     let label = studio.add_class("cat");
     for image in images {
@@ -31,9 +31,7 @@ fn trainable(body: &str) -> Studio {
 }
 
 fn arguments(studio: &Studio) -> String {
-    // The script and what it keeps live in a folder of their own.
-    let program = studio.session.program_for_tests().to_owned();
-    std::fs::read_to_string(program.with_file_name("arguments")).expect("kept")
+    std::fs::read_to_string(studio.path("arguments")).expect("kept")
 }
 
 fn start(run: &str) -> Command {

@@ -28,7 +28,10 @@ struct Studio {
 impl Studio {
     /// `program` is what jobs start.
     fn with_program(program: &Path) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
+        Self::in_folder(tempfile::tempdir().expect("a temporary folder"), program)
+    }
+
+    fn in_folder(folder: tempfile::TempDir, program: &Path) -> Self {
         let mut session = Session::with_config_dir(program.to_owned(), None);
         session.handle(Command::NewProject { dir: folder.path().join("project") }).expect("a new project");
         Self { folder, session }
