@@ -2,10 +2,16 @@
 //!
 //! Candidates leave a heap by score, of equal scores the first in the list. A candidate that
 //! overlaps one that was chosen before is dropped (hard), or loses score and goes back into the heap
-//! (soft). The chosen boxes are kept as columns, so that a candidate is compared with many at once.
+//! (soft).
+//!
+//! The overlap of two boxes is at most the ratio of their areas, the smaller to the larger. For hard
+//! suppression the chosen boxes are therefore kept in buckets by the logarithm of their area, as
+//! wide as the threshold allows, and a candidate is compared with three buckets and not with all:
+//! with the threshold of 0.99 that hard example mining has, that is hardly any. Within a bucket the
+//! boxes are columns, so that a candidate is compared with many at once.
 
 use std::cmp::Ordering;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BinaryHeap};
 
 /// A chosen box.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,14 +72,16 @@ pub fn non_max_suppression(
     let soft = soft_nms_sigma > 0.0;
     let scale = if soft { -0.5 / soft_nms_sigma } else { 0.0 };
     let mut chosen = Columns::default();
+    let mut buckets = Buckets::new(iou_threshold);
     let mut selected: Vec<Selected> = Vec::new();
     while selected.len() < max_output {
         let Some(mut candidate) = candidates.pop() else { break };
         let bounds = Bounds::new(boxes[candidate.index]);
         if !soft {
-            if chosen.any_overlap_above(&bounds, iou_threshold) {
+            if buckets.any_overlap_above(&bounds, iou_threshold) {
                 continue;
             }
+            buckets.push(&bounds);
         } else {
             let before = candidate.score;
             for place in (candidate.compared..selected.len()).rev() {
@@ -90,8 +98,8 @@ pub fn non_max_suppression(
                 }
                 continue;
             }
+            chosen.push(&bounds);
         }
-        chosen.push(&bounds);
         selected.push(Selected { index: candidate.index, score: candidate.score });
     }
     selected
@@ -110,7 +118,42 @@ impl Bounds {
     }
 }
 
-/// The chosen boxes, edge by edge.
+/// The chosen boxes with an area, by the logarithm of their area.
+struct Buckets {
+    /// Boxes that overlap enough differ by less than this in the logarithm of their area.
+    width: f32,
+    columns: BTreeMap<i32, Columns>,
+}
+
+impl Buckets {
+    fn new(iou_threshold: f32) -> Self {
+        // A little wider, for the rounding of areas and overlaps.
+        let width = if iou_threshold > 0.0 { (-iou_threshold.ln()).max(0.0) + 1e-5 } else { f32::INFINITY };
+        Self { width, columns: BTreeMap::new() }
+    }
+
+    fn bucket(&self, area: f32) -> i32 {
+        (area.ln() / self.width).floor() as i32
+    }
+
+    /// Boxes without an area overlap nothing.
+    fn push(&mut self, bounds: &Bounds) {
+        if bounds.area > 0.0 {
+            self.columns.entry(self.bucket(bounds.area)).or_default().push(bounds);
+        }
+    }
+
+    fn any_overlap_above(&self, bounds: &Bounds, threshold: f32) -> bool {
+        if bounds.area.is_nan() || bounds.area <= 0.0 {
+            return false;
+        }
+        let bucket = self.bucket(bounds.area);
+        let near = bucket.saturating_sub(1)..=bucket.saturating_add(1);
+        self.columns.range(near).any(|(_, columns)| columns.any_overlap_above(bounds, threshold))
+    }
+}
+
+/// Boxes, edge by edge.
 #[derive(Default)]
 struct Columns {
     ymin: Vec<f32>,
@@ -146,9 +189,6 @@ impl Columns {
     }
 
     fn any_overlap_above(&self, bounds: &Bounds, threshold: f32) -> bool {
-        if bounds.area.is_nan() || bounds.area <= 0.0 {
-            return false;
-        }
         let [ymin, xmin, ymax, xmax] = bounds.edges;
         let blocks = self.area.chunks(BLOCK).enumerate().rev();
         for (block, areas) in blocks {

@@ -548,13 +548,14 @@ fn suppression_in_columns_is_suppression_box_by_box() {
     let scores: Vec<f32> = (0..300).map(|_| draw()).collect();
     let mut order: Vec<usize> = (0..300).collect();
     order.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]));
-    let mut wanted: Vec<usize> = Vec::new();
-    for i in order {
-        if wanted.iter().all(|&j| crate::region_similarity::iou(boxes[i], boxes[j]) <= 0.5) {
-            wanted.push(i);
+    for threshold in [0.0, 0.1, 0.5, 0.9, 1.0] {
+        let mut wanted: Vec<usize> = Vec::new();
+        for &i in &order {
+            if wanted.iter().all(|&j| crate::region_similarity::iou(boxes[i], boxes[j]) <= threshold) {
+                wanted.push(i);
+            }
         }
+        let ours = non_max_suppression(&boxes, &scores, 300, threshold, f32::NEG_INFINITY, 0.0);
+        assert_eq!(ours.iter().map(|s| s.index).collect::<Vec<_>>(), wanted, "threshold {threshold}");
     }
-    let ours: Vec<usize> =
-        non_max_suppression(&boxes, &scores, 300, 0.5, f32::NEG_INFINITY, 0.0).iter().map(|s| s.index).collect();
-    assert_eq!(ours, wanted);
 }
