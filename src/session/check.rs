@@ -37,7 +37,7 @@ pub fn check_path(path: &Path, watch: &mut dyn Watch) -> Result<Vec<Problem>, Se
             "config" => return Ok(check_config(path)),
             "xml" => return check_folder(path, watch),
             _ if pictures::is_picture_name(path) => {
-                return Ok(pictures::look_at_one(path).err().into_iter().collect());
+                return Ok(pictures::look_at_one(path).err().into_iter().map(|problem| *problem).collect());
             }
             _ => {}
         }
@@ -75,18 +75,16 @@ pub fn check_project(project: &Project, watch: &mut dyn Watch) -> Result<Vec<Pro
             None
         }
     };
-    if let Some(map) = &map {
-        if let Err(error) = project.check_labels(map, &[]) {
-            let file = map_file.display().to_string();
-            problems.push(found(
-                Severity::Error,
-                "label-id-taken",
-                &file,
-                "",
-                error.to_string(),
-                "give the class a new id",
-            ));
-        }
+    if let Some(Err(error)) = map.as_ref().map(|map| project.check_labels(map, &[])) {
+        let file = map_file.display().to_string();
+        problems.push(found(
+            Severity::Error,
+            "label-id-taken",
+            &file,
+            "",
+            error.to_string(),
+            "give the class a new id",
+        ));
     }
     let paths: Vec<PathBuf> = images.iter().map(|image| project.resolve(&image.path)).collect();
     let seen = pictures::look_at(&paths, watch)?;
@@ -105,9 +103,14 @@ pub fn check_project(project: &Project, watch: &mut dyn Watch) -> Result<Vec<Pro
     Ok(problems)
 }
 
-fn check_picture(image: &ImageEntry, seen: &Result<Seen, Problem>, hash: Option<&String>, problems: &mut Vec<Problem>) {
+fn check_picture(
+    image: &ImageEntry,
+    seen: &Result<Seen, Box<Problem>>,
+    hash: Option<&String>,
+    problems: &mut Vec<Problem>,
+) {
     match seen {
-        Err(problem) => problems.push(problem.clone()),
+        Err(problem) => problems.push((**problem).clone()),
         Ok(seen) if seen.probe.size != image.size => {
             let what = format!("the picture is {} and was {} when it joined the project", seen.probe.size, image.size);
             problems.push(found(
@@ -243,7 +246,7 @@ fn check_folder(path: &Path, watch: &mut dyn Watch) -> Result<Vec<Problem>, Sess
             path.display()
         )));
     }
-    problems.extend(pictures::look_at(&paths, watch)?.into_iter().filter_map(Result::err));
+    problems.extend(pictures::look_at(&paths, watch)?.into_iter().filter_map(Result::err).map(|problem| *problem));
     Ok(problems)
 }
 

@@ -128,14 +128,19 @@ impl Selection {
     }
 
     /// The class of a box, which the label map must have.
-    fn class(&self, annotation: &Annotation, image: &ImageEntry) -> Result<&str, Problem> {
-        self.labels.get(annotation.label).map(|item| item.name.as_str()).ok_or_else(|| Problem {
-            severity: Severity::Error,
-            code: "label-not-in-map".into(),
-            file: image.path.clone(),
-            place: format!("box {}", annotation.id),
-            message: format!("its class has id {}, which label_map.pbtxt lacks; the box is left out", annotation.label),
-            fix: "add the class to label_map.pbtxt again, or give the box another one".into(),
+    fn class(&self, annotation: &Annotation, image: &ImageEntry) -> Result<&str, Box<Problem>> {
+        self.labels.get(annotation.label).map(|item| item.name.as_str()).ok_or_else(|| {
+            Box::new(Problem {
+                severity: Severity::Error,
+                code: "label-not-in-map".into(),
+                file: image.path.clone(),
+                place: format!("box {}", annotation.id),
+                message: format!(
+                    "its class has id {}, which label_map.pbtxt lacks; the box is left out",
+                    annotation.label
+                ),
+                fix: "add the class to label_map.pbtxt again, or give the box another one".into(),
+            })
         })
     }
 }
@@ -211,7 +216,7 @@ fn example(
                     image.size,
                 ));
             }
-            Err(problem) => report.problems.push(problem),
+            Err(problem) => report.problems.push(*problem),
         }
     }
     report.images += 1;
@@ -330,7 +335,7 @@ fn write_voc(
                 pose: "Unspecified".into(),
                 line: 0,
             }),
-            Err(problem) => report.problems.push(problem),
+            Err(problem) => report.problems.push(*problem),
         }
     }
     report.images += 1;

@@ -185,7 +185,7 @@ pub fn import(
         match seen {
             Ok(seen) => images.push(join(project, foreign, &seen, &map, request.split, &mut report)?),
             Err(problem) => {
-                report.problems.push(problem);
+                report.problems.push(*problem);
                 report.skipped += 1;
                 report.skipped_boxes += foreign.objects.len();
             }
@@ -241,7 +241,7 @@ pub fn add_images(
                 boxes: Vec::new(),
             }),
             Err(problem) => {
-                report.problems.push(problem);
+                report.problems.push(*problem);
                 report.skipped += 1;
             }
         }
@@ -285,7 +285,7 @@ fn new_classes(
     project: &Project,
     map: &LabelMap,
     foreign: &[ForeignImage],
-    seen: &[Result<Seen, Problem>],
+    seen: &[Result<Seen, Box<Problem>>],
 ) -> Result<Vec<LabelMapItem>, SessionError> {
     let readable = foreign.iter().zip(seen).filter(|(_, seen)| seen.is_ok());
     let names: BTreeSet<&str> = readable

@@ -133,7 +133,10 @@ enum JobNews {
 
 /// Called when there is something for [`crate::Session::poll`] to take in, from any thread.
 #[derive(Clone, Default)]
-pub(crate) struct Waker(Arc<Mutex<Option<Box<dyn Fn() + Send>>>>);
+pub(crate) struct Waker(Arc<Mutex<Option<Wake>>>);
+
+/// What a window does to be called again.
+type Wake = Box<dyn Fn() + Send>;
 
 impl Waker {
     pub fn set(&self, wake: impl Fn() + Send + 'static) {

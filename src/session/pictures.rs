@@ -22,15 +22,19 @@ pub(crate) struct Seen {
 }
 
 /// Reads each file once: its header, whether it is all there, and its fingerprint.
-pub(crate) fn look_at(paths: &[PathBuf], watch: &mut dyn Watch) -> Result<Vec<Result<Seen, Problem>>, SessionError> {
+pub(crate) fn look_at(
+    paths: &[PathBuf],
+    watch: &mut dyn Watch,
+) -> Result<Vec<Result<Seen, Box<Problem>>>, SessionError> {
     parallel::map(paths, "reading pictures", watch, |path| look_at_one(path))
 }
 
 /// See [`look_at`].
-pub(crate) fn look_at_one(path: &Path) -> Result<Seen, Problem> {
+pub(crate) fn look_at_one(path: &Path) -> Result<Seen, Box<Problem>> {
     let name = path.display().to_string();
-    let bytes = read_file::read_bounded(path, MAX_FILE_BYTES).map_err(|e| problem(&name, &PictureError::Io(e)))?;
-    let probe = picture::probe(&bytes, &name).map_err(|e| problem(&name, &e))?;
+    let bytes =
+        read_file::read_bounded(path, MAX_FILE_BYTES).map_err(|e| Box::new(problem(&name, &PictureError::Io(e))))?;
+    let probe = picture::probe(&bytes, &name).map_err(|e| Box::new(problem(&name, &e)))?;
     Ok(Seen { probe, sha256: sha256_hex(&bytes) })
 }
 

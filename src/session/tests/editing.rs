@@ -17,7 +17,7 @@ fn a_drawn_box_is_on_the_disk_when_the_command_returns() {
     assert_eq!(studio.session.last_saved(), None);
     let id = studio.draw(image, label, PixelBox::new(-5.0, 10.0, 40.5, 500.0));
     let expected = Annotation { id, label, bounds: PixelBox::new(0.0, 10.0, 40.5, 100.0), flags: BoxFlags::default() };
-    assert_eq!(studio.session.boxes(image), [expected.clone()]);
+    assert_eq!(studio.session.boxes(image), std::slice::from_ref(&expected));
     assert!(studio.session.last_saved().is_some());
     assert_eq!((studio.session.images()[0].boxes, studio.session.label_count(label)), (1, 1));
     // The old session is still there and was never closed, as after a kill.
@@ -208,7 +208,7 @@ fn settings_belong_to_the_person_or_the_project() {
     session.handle(Command::SetProjectSetting { key: "layout".into(), value: "x".into() }).expect("kept");
     let mut again = Session::with_config_dir("/bin/false".into(), Some(config.path()));
     assert_eq!(again.setting("theme"), Some("light"));
-    assert_eq!(again.recent_projects(), [project.clone()]);
+    assert_eq!(again.recent_projects(), std::slice::from_ref(&project));
     again.handle(Command::OpenProject { dir: project }).expect("opened");
     assert_eq!(again.project_setting("layout").as_deref(), Some("x"));
     assert_eq!(again.project_name().as_deref(), Some("p"));
