@@ -5,6 +5,8 @@
 //! relates the two by subtracting one (its `label_id_offset`), gaps included: COCO's map has 80
 //! names, 90 ids and 90 columns.
 
+use std::collections::HashMap;
+
 use serde::{Deserialize, Serialize};
 
 /// The id of a class in the label map, from 1.
@@ -96,10 +98,35 @@ pub enum LabelMapError {
 }
 
 /// The classes of a project or a model, in the order of the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(try_from = "Vec<LabelMapItem>", into = "Vec<LabelMapItem>")]
 pub struct LabelMap {
     items: Vec<LabelMapItem>,
+    /// Places in `items`, so that maps of many thousand classes stay quick.
+    by_id: HashMap<LabelId, usize>,
+    by_name: HashMap<String, usize>,
+}
+
+impl PartialEq for LabelMap {
+    fn eq(&self, other: &Self) -> bool {
+        self.items == other.items
+    }
+}
+
+impl Eq for LabelMap {}
+
+impl TryFrom<Vec<LabelMapItem>> for LabelMap {
+    type Error = LabelMapError;
+
+    fn try_from(items: Vec<LabelMapItem>) -> Result<Self, LabelMapError> {
+        Self::new(items)
+    }
+}
+
+impl From<LabelMap> for Vec<LabelMapItem> {
+    fn from(map: LabelMap) -> Self {
+        map.items
+    }
 }
 
 impl LabelMap {
@@ -141,6 +168,8 @@ impl LabelMap {
         if let Some(first) = self.by_name(&item.name) {
             return Err(LabelMapError::DuplicateName { name: item.name, first: first.id, second: item.id });
         }
+        self.by_id.insert(item.id, self.items.len());
+        self.by_name.insert(item.name.clone(), self.items.len());
         self.items.push(item);
         Ok(())
     }
@@ -162,12 +191,12 @@ impl LabelMap {
 
     /// The class with this id.
     pub fn get(&self, id: LabelId) -> Option<&LabelMapItem> {
-        self.items.iter().find(|item| item.id == id)
+        self.by_id.get(&id).map(|&place| &self.items[place])
     }
 
     /// The class with this name (not its display name).
     pub fn by_name(&self, name: &str) -> Option<&LabelMapItem> {
-        self.items.iter().find(|item| item.name == name)
+        self.by_name.get(name).map(|&place| &self.items[place])
     }
 
     /// What people read for this id: display name, name, or the number where the map lacks it.

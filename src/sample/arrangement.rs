@@ -140,23 +140,25 @@ fn frame_size(dice: &mut Dice) -> (usize, usize) {
 
 /// The longest side of a thing, in pixels of a picture 400 pixels long.
 fn size_in_pixels(dice: &mut Dice) -> f32 {
-    match dice.weighted(&[0.07, 0.25, 0.43, 0.25]) {
-        0 => dice.range(17.0, 28.0),
-        1 => dice.range(28.0, 54.0),
-        2 => dice.range(54.0, 105.0),
-        _ => dice.range(105.0, 190.0),
+    match dice.weighted(&[0.05, 0.15, 0.45, 0.35]) {
+        0 => dice.range(18.0, 36.0),
+        1 => dice.range(36.0, 72.0),
+        2 => dice.range(72.0, 140.0),
+        _ => dice.range(140.0, 240.0),
     }
 }
 
 /// The form and the materials of a thing of a class.
 fn of_class(class: usize, dice: &mut Dice) -> (Form, Finish) {
-    let (form, metal_share) = match class {
-        0 => (Form::Bolt(Bolt::new(dice)), 0.85),
-        1 => (Form::Gear(Gear::new(dice)), 0.6),
-        2 => (Form::Key(Key::new(dice)), 0.88),
-        _ => (Form::Nut(Nut::new(dice)), 0.82),
+    // What a kind of thing is usually made of, as in a real drawer: zinc bolts, brass gears, nickel keys,
+    // blackened nuts; one in six or so is of something else, so that the colour is a hint and no proof.
+    let (form, metal_share, usual) = match class {
+        0 => (Form::Bolt(Bolt::new(dice)), 0.95, [0.5, 0.34, 0.02, 0.02, 0.06, 0.04, 0.02]),
+        1 => (Form::Gear(Gear::new(dice)), 0.9, [0.05, 0.03, 0.74, 0.05, 0.03, 0.08, 0.02]),
+        2 => (Form::Key(Key::new(dice)), 0.95, [0.1, 0.04, 0.06, 0.02, 0.02, 0.74, 0.02]),
+        _ => (Form::Nut(Nut::new(dice)), 0.92, [0.06, 0.03, 0.03, 0.4, 0.44, 0.02, 0.02]),
     };
-    let main = if dice.chance(metal_share) { Material::metal(dice) } else { Material::plastic(dice) };
+    let main = if dice.chance(metal_share) { Material::metal_among(dice, &usual) } else { Material::plastic(dice) };
     // The second material: the hub of a gear, the cap of a key, the ring of a locking nut.
     let other = if class == 1 { Material::metal(dice) } else { Material::plastic(dice) };
     (form, Finish { parts: [main, other], noise: Noise::new(dice) })
@@ -170,7 +172,7 @@ impl Arrangement {
         let slant = dice.unit();
         let view = View { tilt: 0.75 * slant * slant, towards: 0.25 + dice.range(-0.06, 0.06) };
         let mut arrangement = Self { frame, lighting, things: Vec::new(), view };
-        for _ in 0..dice.weighted(&[0.28, 0.3, 0.24, 0.12, 0.06]) {
+        for _ in 0..dice.weighted(&[0.36, 0.34, 0.2, 0.08, 0.02]) {
             arrangement.add_clutter(dice);
         }
         if is_empty(seed, index) {
@@ -212,7 +214,7 @@ impl Arrangement {
 
     /// Finds a place for a thing; the first of a picture always gets one.
     fn find_place(&self, thing: &mut Thing, dice: &mut Dice, first: bool) -> bool {
-        let manner = dice.weighted(&[0.58, 0.11, if first { 0.0 } else { 0.34 }]);
+        let manner = dice.weighted(&[0.58, 0.11, if first { 0.0 } else { 0.2 }]);
         let (most_overlap, good_overlap) = if manner == 2 { (0.8, 0.8) } else { (0.4, 0.05) };
         let mut best: Option<(f32, (i32, i32))> = None;
         for _ in 0..24 {

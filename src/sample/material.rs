@@ -82,8 +82,13 @@ pub(crate) struct Material {
 impl Material {
     /// Steel, zinc, brass, copper, blackened steel, …: bare metal of any age.
     pub(crate) fn metal(dice: &mut Dice) -> Self {
+        Self::metal_among(dice, &[0.34, 0.14, 0.16, 0.1, 0.12, 0.07, 0.07])
+    }
+
+    /// A metal, drawn by weights: steel, zinc, brass, copper, black oxide, nickel, bronze.
+    pub(crate) fn metal_among(dice: &mut Dice, weights: &[f32; 7]) -> Self {
         let shade = dice.range(0.85, 1.08);
-        let base = match dice.weighted(&[0.34, 0.14, 0.16, 0.1, 0.12, 0.07, 0.07]) {
+        let base = match dice.weighted(weights) {
             0 => shown(0.83, 0.84, 0.86),
             1 => shown(0.74, 0.79, 0.86),
             2 => shown(0.92, 0.77, 0.42),
@@ -92,7 +97,7 @@ impl Material {
             5 => shown(0.87, 0.8, 0.55),
             _ => shown(0.62, 0.5, 0.4),
         };
-        let rusty = dice.chance(0.35);
+        let rusty = dice.chance(0.2);
         Self {
             colour: scale(base, shade),
             metal: true,

@@ -64,7 +64,7 @@ impl Key {
             bow: dice.pick(&[Bow::Round, Bow::Oval, Bow::Square, Bow::Clover]),
             cuts,
             groove: dice.range(-0.4, 0.1),
-            cap: dice.chance(0.3),
+            cap: dice.chance(0.6),
             slot: dice.chance(0.3),
         });
         Self { bow_radius: dice.range(0.16, 0.205), blade_half: dice.range(0.055, 0.075), kind }
