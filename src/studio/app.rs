@@ -26,7 +26,7 @@ use crate::stations::pipeline::Pipeline;
 use crate::stations::review::Review;
 use crate::stations::train::Train;
 use crate::status_bar::{self, Status};
-use crate::{style, theme, top_bar, words};
+use crate::{style, theme, top_bar, widgets, words};
 
 /// The share of validation images when the window splits them.
 const VAL_PERCENT: f64 = 20.0;
@@ -68,6 +68,8 @@ pub struct Studio {
     hint: String,
     /// The project whose views these are.
     shown: Option<PathBuf>,
+    /// The project that the window's title names.
+    named: Option<PathBuf>,
     close_confirmed: bool,
 }
 
@@ -97,6 +99,7 @@ impl Studio {
             outbox: Outbox::default(),
             hint: String::new(),
             shown: None,
+            named: None,
             close_confirmed: false,
         }
     }
@@ -356,6 +359,7 @@ impl Studio {
     fn take_events(&mut self, ctx: &Context) {
         self.session.poll();
         self.sync_project();
+        self.name_window(ctx);
         self.pictures.begin_frame(ctx);
         let at_work = self.session.jobs().iter().any(|job| job.state.is_active())
             || self.session.runs().iter().any(|run| run.state == RunState::Running);
@@ -374,6 +378,19 @@ impl Studio {
                 self.overlays.question = Some(question);
             }
         }
+    }
+
+    /// The project's name in the title of the window.
+    fn name_window(&mut self, ctx: &Context) {
+        if self.shown == self.named {
+            return;
+        }
+        self.named.clone_from(&self.shown);
+        let title = match self.session.project_name() {
+            Some(name) => format!("{name} – {}", words::PROGRAM),
+            None => words::PROGRAM.to_owned(),
+        };
+        ctx.send_viewport_cmd(ViewportCommand::Title(title));
     }
 
     fn take_keys(&mut self, ctx: &Context) {
@@ -467,6 +484,9 @@ impl Studio {
     }
 
     fn show_overlays(&mut self, ctx: &Context) {
+        if ctx.input(|i| !i.raw.hovered_files.is_empty()) {
+            widgets::drop_target(ctx, if self.shown.is_some() { "Drop to add the images" } else { "Drop to open" });
+        }
         keys::show_sheet(ctx, &mut self.overlays.keys);
         if let Some(palette) = &mut self.overlays.palette {
             if let Err(choice) = palette.show(ctx, &self.session, self.station) {

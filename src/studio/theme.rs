@@ -4,6 +4,8 @@
 //! `accent`, `error`). The greys have no tint, so that colours in a picture are judged against
 //! neutral ground. The test at the end computes the contrast of each pair that is used together.
 
+use std::sync::LazyLock;
+
 use boxwright_core::LabelId;
 use egui::Color32;
 
@@ -232,11 +234,33 @@ const OKABE_ITO: [Color32; 7] =
 
 /// The colour of a class: it depends on the id alone, so it never changes.
 pub fn class_color(label: LabelId) -> Color32 {
+    static TABLE: LazyLock<Vec<Color32>> = LazyLock::new(class_colors);
     let index = label.get() as usize - 1;
-    match OKABE_ITO.get(index) {
-        Some(color) => *color,
-        None => generated_color(index - OKABE_ITO.len()),
+    TABLE.get(index).copied().unwrap_or_else(|| generated_color(index))
+}
+
+/// Okabe and Ito's colours, then generated ones that are not near one of the last few. A map with
+/// more classes than the table goes on without that care.
+fn class_colors() -> Vec<Color32> {
+    const TABLE: usize = 400;
+    const NEAREST: i32 = 60;
+    const LOOK_BACK: usize = 6;
+    let distance = |a: Color32, b: Color32| {
+        let square = |x: u8, y: u8| (i32::from(x) - i32::from(y)).pow(2);
+        square(a.r(), b.r()) + square(a.g(), b.g()) + square(a.b(), b.b())
+    };
+    let mut colors = OKABE_ITO.to_vec();
+    for candidate in (0..10 * TABLE).map(generated_color) {
+        let recent = &colors[colors.len().saturating_sub(LOOK_BACK).max(OKABE_ITO.len())..];
+        let mut near = OKABE_ITO.iter().chain(recent);
+        if near.all(|other| distance(*other, candidate) >= NEAREST * NEAREST) {
+            colors.push(candidate);
+        }
+        if colors.len() == TABLE {
+            break;
+        }
     }
+    colors
 }
 
 /// The n-th colour of one lightness: hues a golden angle apart, so that neighbours differ most.

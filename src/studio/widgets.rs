@@ -181,3 +181,16 @@ pub fn row_icon(ui: &Ui, center: egui::Pos2, icon: Icon, color: Color32) {
         ui.painter().text(center, Align2::CENTER_CENTER, glyph, Icon::font_id(size::ICON), color);
     }
 }
+
+/// The whole window as the place where dragged files may fall.
+pub fn drop_target(ctx: &egui::Context, text: &str) {
+    let theme = Theme::of(ctx);
+    let layer = egui::LayerId::new(egui::Order::Foreground, egui::Id::unique("drop target"));
+    let painter = ctx.layer_painter(layer);
+    let rect = ctx.content_rect();
+    painter.rect_filled(rect, 0.0, theme.canvas.gamma_multiply(0.85));
+    let edge = egui::Stroke::new(2.0, theme.accent);
+    painter.rect_stroke(rect.shrink(size::PAD_LARGE), f32::from(size::RADIUS), edge, egui::StrokeKind::Inside);
+    let font = egui::FontId::proportional(size::TITLE);
+    painter.text(rect.center(), Align2::CENTER_CENTER, text, font, theme.text);
+}

@@ -119,7 +119,7 @@ pub fn metric(value: f64) -> String {
 pub fn axis(value: f64) -> String {
     match value.abs() {
         0.0 => "0".to_owned(),
-        v if v >= 0.01 => format!("{:.4}", value).trim_end_matches('0').trim_end_matches('.').to_owned(),
+        v if v >= 0.001 => format!("{:.4}", value).trim_end_matches('0').trim_end_matches('.').to_owned(),
         _ => format!("{value:.0e}"),
     }
 }

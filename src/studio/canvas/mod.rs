@@ -17,8 +17,10 @@ use crate::picture_cache::{PictureCache, Status, Urgency};
 use crate::theme::Theme;
 use view::{NEAREST_FROM, View};
 
-/// How many points of scrolling are one notch.
+/// How many points of a touchpad are one notch of a wheel.
 const POINTS_A_NOTCH: f32 = 50.0;
+/// How far a notch scrolls sideways, in points.
+const SIDEWAYS: f32 = 60.0;
 
 /// The view of one station, and the keys and buttons that move it.
 #[derive(Default)]
@@ -157,18 +159,42 @@ impl Stage {
             ui.set_cursor_icon(egui::CursorIcon::Grab);
         }
         if response.contains_pointer() {
-            let (scroll, pinch, sideways) =
-                ui.input(|i| (i.smooth_scroll_delta(), i.zoom_delta(), i.modifiers.shift && !i.modifiers.command));
             let pointer = response.hover_pos().unwrap_or(rect.center());
-            if pinch != 1.0 {
-                let notches = f64::from(pinch).ln() / view::NOTCH.ln();
-                self.view.zoom_notches(notches, size, rect, pointer);
-            } else if sideways {
-                self.view.pan(vec2(if scroll.x != 0.0 { scroll.x } else { scroll.y }, 0.0));
-            } else if scroll.y != 0.0 {
-                self.view.zoom_notches(f64::from(scroll.y / POINTS_A_NOTCH), size, rect, pointer);
+            for turn in ui.input(|i| i.events.iter().filter_map(Turn::of).collect::<Vec<_>>()) {
+                match turn {
+                    Turn::Zoom(notches) => self.view.zoom_notches(notches, size, rect, pointer),
+                    Turn::Sideways(points) => self.view.pan(vec2(points, 0.0)),
+                }
             }
         }
         grabbed || space
+    }
+}
+
+/// What a turn of the wheel or a pinch asks of the view. The events are read themselves, not egui's
+/// smoothed sums, so that one notch is one notch.
+enum Turn {
+    Zoom(f64),
+    Sideways(f32),
+}
+
+impl Turn {
+    fn of(event: &egui::Event) -> Option<Self> {
+        match event {
+            egui::Event::Zoom(factor) if *factor > 0.0 => Some(Self::Zoom(f64::from(*factor).ln() / view::NOTCH.ln())),
+            egui::Event::MouseWheel { unit, delta, modifiers, .. } => {
+                let notches = match unit {
+                    egui::MouseWheelUnit::Point => *delta / POINTS_A_NOTCH,
+                    egui::MouseWheelUnit::Line | egui::MouseWheelUnit::Page => *delta,
+                };
+                let is_sideways = (modifiers.shift && !modifiers.command) || notches.x.abs() > notches.y.abs();
+                if is_sideways {
+                    let along = if notches.x == 0.0 { notches.y } else { notches.x };
+                    return Some(Self::Sideways(along * SIDEWAYS));
+                }
+                Some(Self::Zoom(f64::from(notches.y.clamp(-20.0, 20.0))))
+            }
+            _ => None,
+        }
     }
 }

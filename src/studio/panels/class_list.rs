@@ -56,7 +56,7 @@ impl ClassList {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
             let width = ui.available_width() - size::ROW - 4.0;
-            let field = TextEdit::singleline(&mut self.new_name).hint_text("New class").desired_width(width - 12.0);
+            let field = TextEdit::singleline(&mut self.new_name).hint_text("New class").desired_width(width);
             let field = widgets::text_field(ui, field, "New class");
             let entered = field.lost_focus() && ui.input(|i| i.key_pressed(egui::Key::Enter));
             let name = self.new_name.trim().to_owned();

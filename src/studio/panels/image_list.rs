@@ -86,9 +86,8 @@ impl ImageList {
     pub fn show(&mut self, ui: &mut Ui, cx: &mut PanelContext<'_>, current: Option<ImageId>) {
         let images = cx.session.images();
         if images.is_empty() {
-            if widgets::empty_state(ui, Icon::IMAGES, words::NO_IMAGES, Some((Icon::FOLDER_PLUS, "Add a folder…"))) {
-                cx.outbox.run(UiCommand::AddFolder);
-            }
+            // The canvas beside it says the next step.
+            widgets::padded(ui, |ui| widgets::hint(ui, "The images of the project will be listed here."));
             return;
         }
         widgets::padded(ui, |ui| {
@@ -111,8 +110,7 @@ impl ImageList {
         ui.horizontal(|ui| {
             ui.spacing_mut().item_spacing.x = 4.0;
             let width = ui.available_width() - size::ROW - 4.0;
-            let field =
-                TextEdit::singleline(&mut self.filter).id(id).hint_text("Filter images").desired_width(width - 12.0);
+            let field = TextEdit::singleline(&mut self.filter).id(id).hint_text("Filter images").desired_width(width);
             widgets::text_field(ui, field, "Filter images").on_hover_text(UiCommand::Filter.tooltip());
             let is_set = self.state.is_some() || self.split.is_some();
             let button =

@@ -3,10 +3,11 @@
 //! A gesture on the canvas, a key and a click in a list all end in one [`Command`] of the session,
 //! which is on disk when it returns; nothing here keeps edits back.
 
-use boxwright_core::{Annotation, BoxFlags, BoxId, ImageEntry, ImageId, LabelId, PixelBox, ReviewState};
+use boxwright_core::{Annotation, BoxId, ImageEntry, ImageId, LabelId, PixelBox, ReviewState};
 use boxwright_session::{Command, Session};
 use egui::{Context, Rect, Ui};
 
+use super::edits::{chip_text, commit, extent, set_state, toggle};
 use crate::canvas::tools::{Draft, Gesture, Scene, Tool, Tools, change};
 use crate::canvas::{Stage, paint};
 use crate::command::UiCommand;
@@ -149,7 +150,7 @@ impl Annotate {
     /// The boxes of the image.
     pub fn show_boxes(&mut self, ui: &mut Ui, cx: &mut PanelContext<'_>) {
         let Some(entry) = self.entry(cx.session) else {
-            widgets::padded(ui, |ui| widgets::hint(ui, words::NO_IMAGES));
+            widgets::padded(ui, |ui| widgets::hint(ui, "The boxes of the image will be listed here."));
             return;
         };
         let (id, size) = (entry.id, entry.size);
@@ -565,49 +566,4 @@ impl Annotate {
         };
         self.picker = Some((ClassPicker::new(at.clamp(canvas.min, canvas.max)), Picking::Relabel));
     }
-}
-
-/// Width and height as people read them.
-fn extent(bounds: &PixelBox) -> String {
-    format!("{:.0} × {:.0} px", bounds.width(), bounds.height())
-}
-
-fn chip_text(name: String, flags: BoxFlags) -> String {
-    let mut marks = String::new();
-    for (is_set, letter) in
-        [(flags.difficult, 'X'), (flags.truncated, 'T'), (flags.occluded, 'O'), (flags.group_of, 'G')]
-    {
-        if is_set {
-            marks.push(letter);
-        }
-    }
-    if marks.is_empty() { name } else { format!("{name} · {marks}") }
-}
-
-fn commit(gesture: Gesture, image: ImageId, label: Option<LabelId>, outbox: &mut Outbox) {
-    match (gesture, label) {
-        (Gesture::Add(bounds), Some(label)) => outbox.perform(Command::AddBox { image, label, bounds }),
-        (Gesture::Add(_), None) => {}
-        (Gesture::Change(name, changes), _) => {
-            outbox.perform(Command::ChangeBoxes { image, name: name.to_owned(), changes });
-        }
-    }
-}
-
-/// Sets a flag on all boxes, or takes it from all where all have it.
-fn toggle(chosen: &[Annotation], image: ImageId, outbox: &mut Outbox, flag: fn(&mut BoxFlags) -> &mut bool) {
-    let all = chosen.iter().all(|b| *flag(&mut b.flags.clone()));
-    if let Some(gesture) = change("change flags", chosen, |b| *flag(&mut b.flags) = !all) {
-        commit(gesture, image, None, outbox);
-    }
-}
-
-/// Sets a state, or takes it back where the image has it.
-fn set_state(entry: &ImageEntry, state: ReviewState, outbox: &mut Outbox) {
-    let state = match () {
-        () if entry.state != state => state,
-        () if entry.boxes > 0 => ReviewState::Annotated,
-        () => ReviewState::New,
-    };
-    outbox.perform(Command::SetState { image: entry.id, state });
 }

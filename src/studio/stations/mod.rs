@@ -1,6 +1,7 @@
 //! The stations along the way, and the state that each of them keeps.
 
 pub mod annotate;
+pub mod edits;
 pub mod labels;
 pub mod pipeline;
 pub mod review;

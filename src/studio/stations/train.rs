@@ -95,11 +95,11 @@ impl Train {
         ui.add_space(4.0);
         widgets::caption(ui, "Name of the run");
         let proposal = cx.session.new_run_name();
-        let field = TextEdit::singleline(&mut self.name).hint_text(proposal).desired_width(width - 12.0);
+        let field = TextEdit::singleline(&mut self.name).hint_text(proposal).desired_width(width);
         widgets::text_field(ui, field, "Name of the run");
         ui.add_space(4.0);
         widgets::caption(ui, "Steps");
-        let field = TextEdit::singleline(&mut self.steps).hint_text("As in the pipeline").desired_width(width - 12.0);
+        let field = TextEdit::singleline(&mut self.steps).hint_text("As in the pipeline").desired_width(width);
         widgets::text_field(ui, field, "Steps");
     }
 
@@ -364,8 +364,9 @@ fn show_chart(ui: &mut Ui, run: &RunView, chart: &Chart, room: egui::Vec2) {
             .allow_drag(false)
             .allow_boxed_zoom(false)
             .show_background(false)
+            .include_x(0.0)
             .include_y(0.0)
-            .set_margin_fraction(vec2(0.02, 0.08))
+            .set_margin_fraction(vec2(0.03, 0.08))
             .grid_color(theme.hairline)
             .grid_fade(0.0)
             .x_grid_spacer(|input| ticks(input.bounds, 6.0))
