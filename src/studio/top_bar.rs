@@ -121,7 +121,7 @@ fn show_jobs(ui: &mut Ui, cx: &mut PanelContext<'_>) {
     let mut text = main.stage.clone();
     if main.state.is_active() {
         if main.total > 0 {
-            text = format!("{text} {:.0} %", 100.0 * main.done as f64 / main.total as f64);
+            text = format!("{text} · {:.0} %", 100.0 * main.done as f64 / main.total as f64);
         }
         if let Some(left) = main.seconds_left {
             text = format!("{text} · {}", words::duration(left));

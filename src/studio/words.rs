@@ -22,6 +22,8 @@ pub const NO_BOXES: &str = "No boxes on this image. Press W and drag, or B if th
 pub const NO_RUNS: &str = "No run yet. Press Train to start one.";
 /// A run without numbers.
 pub const NO_METRICS: &str = "The first numbers come after a few steps.";
+/// A run that was not measured yet.
+pub const NO_EVALUATION: &str = "The run has not been measured yet.";
 /// No detections yet.
 pub const NO_DETECTIONS: &str = "No detections yet. They are made when a run is evaluated.";
 /// No pipeline.

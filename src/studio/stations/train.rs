@@ -48,6 +48,11 @@ impl Train {
         chosen.or_else(|| runs.first())
     }
 
+    /// The typed number of steps.
+    fn num_steps(&self) -> Option<u64> {
+        self.steps.trim().parse().ok().filter(|n| *n > 0)
+    }
+
     /// Shows the numbers of a run from now on.
     pub fn select(&mut self, run: &str) {
         self.selected = Some(run.to_owned());
@@ -105,9 +110,8 @@ impl Train {
 
     fn show_start(&mut self, ui: &mut Ui, cx: &mut PanelContext<'_>) {
         let theme = Theme::of(ui.ctx());
-        let steps = self.steps.trim();
-        let num_steps = steps.parse::<u64>().ok().filter(|n| *n > 0);
-        let error = (!steps.is_empty() && num_steps.is_none()).then_some("Steps must be a number above 0.");
+        let num_steps = self.num_steps();
+        let error = (!self.steps.trim().is_empty() && num_steps.is_none()).then_some("Steps must be a number above 0.");
         if let Some(error) = error {
             ui.label(RichText::new(error).color(theme.error));
         }
@@ -138,6 +142,7 @@ impl Train {
         let shown = self.shown(cx.session).map(|run| run.name.clone());
         ui.spacing_mut().item_spacing.y = 0.0;
         let device = self.device.clone().unwrap_or_else(|| "auto".to_owned());
+        let num_steps = self.num_steps();
         ScrollArea::vertical().id_salt("runs").auto_shrink(false).show(ui, |ui| {
             for run in runs {
                 let is_shown = shown.as_deref() == Some(run.name.as_str());
@@ -146,7 +151,7 @@ impl Train {
                         self.selected = Some(run.name.clone());
                     }
                     if is_shown {
-                        show_run_actions(ui, run, cx.session, &device, cx.outbox);
+                        show_run_actions(ui, run, cx, (&device, num_steps));
                     }
                 });
             }
@@ -225,7 +230,7 @@ fn show_run(ui: &mut Ui, run: &RunView, selected: bool) -> bool {
     let detail = match &run.info {
         Some(info) => format!(
             "{word} · {} of {} steps · {}",
-            words::group_digits(info.step),
+            words::group_digits(steps_done(run, info.step)),
             words::group_digits(info.num_steps),
             words::ago_unix(info.updated)
         ),
@@ -242,6 +247,11 @@ fn show_run(ui: &mut Ui, run: &RunView, selected: bool) -> bool {
     response.on_hover_text(tooltip).clicked()
 }
 
+/// The steps of a run: `run.json` is written now and then, the numbers as they come.
+fn steps_done(run: &RunView, written: u64) -> u64 {
+    run.metrics.last().map_or(written, |record| record.step.max(written))
+}
+
 /// The newest mAP@.5 of a run, else its COCO mAP.
 fn best_map(run: &RunView) -> Option<f64> {
     let find = |ending: &str| {
@@ -251,7 +261,8 @@ fn best_map(run: &RunView) -> Option<f64> {
     find("mAP@.50IOU").or_else(|| find("mAP@0.5IOU")).or_else(|| find("mAP"))
 }
 
-fn show_run_actions(ui: &mut Ui, run: &RunView, session: &Session, device: &str, outbox: &mut Outbox) {
+fn show_run_actions(ui: &mut Ui, run: &RunView, cx: &mut PanelContext<'_>, (device, num_steps): (&str, Option<u64>)) {
+    let (session, outbox) = (cx.session, &mut *cx.outbox);
     let theme = Theme::of(ui.ctx());
     egui::Frame::NONE.inner_margin(egui::Margin { left: 36, right: 8, top: 4, bottom: 8 }).show(ui, |ui| {
         if !run.reason.is_empty() && run.state != RunState::Finished {
@@ -279,7 +290,7 @@ fn show_run_actions(ui: &mut Ui, run: &RunView, session: &Session, device: &str,
             let go_on = ui.add_enabled_ui(can_continue, |ui| widgets::button(ui, Icon::PLAY, "Continue")).inner;
             if go_on.on_hover_text(&tooltip).on_disabled_hover_text(&tooltip).clicked() {
                 let device = device.to_owned();
-                outbox.perform(Command::StartTraining { run: name.clone(), device, num_steps: None, resume: true });
+                outbox.perform(Command::StartTraining { run: name.clone(), device, num_steps, resume: true });
             }
             let evaluate = ui.add_enabled_ui(can_continue, |ui| widgets::button(ui, Icon::TARGET, "Evaluate")).inner;
             if evaluate.on_hover_text("Measures the newest checkpoint on the val images").clicked() {
@@ -355,6 +366,11 @@ fn show_chart(ui: &mut Ui, run: &RunView, chart: &Chart, room: egui::Vec2) {
     ui.vertical(|ui| {
         ui.spacing_mut().item_spacing.y = 4.0;
         show_chart_title(ui, chart, &series, colors);
+        if series.values().all(Vec::is_empty) {
+            let text = if chart.kind == MetricKind::Eval { words::NO_EVALUATION } else { words::NO_METRICS };
+            widgets::hint(ui, text);
+            return;
+        }
         let plot_size = vec2(room.x, (room.y - size::ROW - 4.0).max(60.0));
         let mut plot = Plot::new(("chart", chart.title))
             .width(plot_size.x)
@@ -369,8 +385,8 @@ fn show_chart(ui: &mut Ui, run: &RunView, chart: &Chart, room: egui::Vec2) {
             .set_margin_fraction(vec2(0.03, 0.08))
             .grid_color(theme.hairline)
             .grid_fade(0.0)
-            .x_grid_spacer(|input| ticks(input.bounds, 6.0))
-            .y_grid_spacer(|input| ticks(input.bounds, 4.0))
+            .x_grid_spacer(|input| ticks(input.bounds, 6.0, 1.0))
+            .y_grid_spacer(|input| ticks(input.bounds, 4.0, 0.0))
             .y_axis_min_width(40.0)
             .x_axis_formatter(|mark, _| words::group_digits(mark.value.max(0.0) as u64));
         if chart.fraction {
@@ -407,13 +423,13 @@ fn show_chart_title(ui: &mut Ui, chart: &Chart, series: &BTreeMap<String, Vec<[f
     });
 }
 
-/// About `wanted` marks at round numbers.
-fn ticks((low, high): (f64, f64), wanted: f64) -> Vec<GridMark> {
+/// About `wanted` marks at round numbers that are at least `least` apart.
+fn ticks((low, high): (f64, f64), wanted: f64, least: f64) -> Vec<GridMark> {
     let span = high - low;
     if !span.is_finite() || span <= 0.0 {
         return Vec::new();
     }
-    let rough = span / wanted;
+    let rough = (span / wanted).max(least);
     let power = 10f64.powf(rough.log10().floor());
     let step_size = [1.0, 2.0, 5.0].into_iter().map(|f| f * power).find(|s| *s >= rough).unwrap_or(power * 10.0);
     let first = (low / step_size).ceil();
@@ -431,6 +447,10 @@ fn chart_series(run: &RunView, chart: &Chart) -> BTreeMap<String, Vec<[f64; 2]>>
             let short = name.rsplit('/').next().unwrap_or(name).to_owned();
             series.insert(short, points);
         }
+    }
+    // Two names of nearly the same number: TFOD's COCO and Pascal evaluators at an overlap of 0.5.
+    if series.contains_key("mAP@.50IOU") {
+        series.remove("mAP@0.5IOU");
     }
     series
 }
@@ -512,9 +532,10 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_few() {
-        let values = |bounds| ticks(bounds, 4.0).into_iter().map(|m| m.value).collect::<Vec<_>>();
+        let values = |bounds| ticks(bounds, 4.0, 0.0).into_iter().map(|m| m.value).collect::<Vec<_>>();
         assert_eq!(values((0.0, 7.3)), [0.0, 2.0, 4.0, 6.0]);
         assert_eq!(values((-0.05, 1.05)), [0.0, 0.5, 1.0]);
+        assert_eq!(ticks((0.0, 1.0), 6.0, 1.0).len(), 2);
         assert!(values((1.0, 1.0)).is_empty() && values((0.0, f64::INFINITY)).is_empty());
     }
 
