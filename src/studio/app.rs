@@ -344,14 +344,14 @@ impl Studio {
         let Some(first) = paths.first().cloned() else { return };
         if is_project(&first) {
             self.perform(Command::OpenProject { dir: first });
-        } else if self.session.project_dir().is_some() {
+            return;
+        }
+        let is_open = self.session.project_dir().is_some();
+        if !is_open && !first.is_dir() {
+            let text = format!("{} is not a folder; drop a folder, or make a project first", first.display());
+            self.overlays.notices.failed(text);
+        } else if is_open || self.perform(Command::NewProject { dir: first }).is_some() {
             self.perform(Command::AddImages { paths });
-        } else if first.is_dir() && self.perform(Command::NewProject { dir: first.clone() }).is_some() {
-            self.perform(Command::AddImages { paths });
-        } else if !first.is_dir() {
-            self.overlays
-                .notices
-                .failed(format!("{} is not a folder; drop a folder, or make a project first", first.display()));
         }
     }
 
@@ -372,11 +372,12 @@ impl Studio {
         let dropped: Vec<PathBuf> =
             ctx.input(|i| i.raw.dropped_files.iter().map(|file| file.path().to_path_buf()).collect());
         self.take_loose_paths(dropped);
-        if ctx.input(|i| i.viewport().close_requested()) && !self.close_confirmed {
-            if let Some(question) = self.question_about_texts("Close the window", OnYes::CloseWindow) {
-                ctx.send_viewport_cmd(ViewportCommand::CancelClose);
-                self.overlays.question = Some(question);
-            }
+        if ctx.input(|i| i.viewport().close_requested())
+            && !self.close_confirmed
+            && let Some(question) = self.question_about_texts("Close the window", OnYes::CloseWindow)
+        {
+            ctx.send_viewport_cmd(ViewportCommand::CancelClose);
+            self.overlays.question = Some(question);
         }
     }
 
@@ -488,16 +489,16 @@ impl Studio {
             widgets::drop_target(ctx, if self.shown.is_some() { "Drop to add the images" } else { "Drop to open" });
         }
         keys::show_sheet(ctx, &mut self.overlays.keys);
-        if let Some(palette) = &mut self.overlays.palette {
-            if let Err(choice) = palette.show(ctx, &self.session, self.station) {
-                self.overlays.palette = None;
-                match choice {
-                    Some(Choice::Run(command)) => self.outbox.run(command),
-                    Some(Choice::Class(_, place)) => self.outbox.push(Request::Run(UiCommand::SetClass, place)),
-                    Some(Choice::Image(image)) => self.outbox.push(Request::OpenImage(image, None)),
-                    Some(Choice::Path(path)) => self.take_loose_paths(vec![path]),
-                    None => {}
-                }
+        if let Some(palette) = &mut self.overlays.palette
+            && let Err(choice) = palette.show(ctx, &self.session, self.station)
+        {
+            self.overlays.palette = None;
+            match choice {
+                Some(Choice::Run(command)) => self.outbox.run(command),
+                Some(Choice::Class(_, place)) => self.outbox.push(Request::Run(UiCommand::SetClass, place)),
+                Some(Choice::Image(image)) => self.outbox.push(Request::OpenImage(image, None)),
+                Some(Choice::Path(path)) => self.take_loose_paths(vec![path]),
+                None => {}
             }
         }
         if let Some(answer) = question::show(ctx, &mut self.overlays.question) {

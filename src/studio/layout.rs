@@ -187,6 +187,9 @@ impl Layouts {
     }
 }
 
+/// Panels above each other with their shares of the height, and the column's width; none for the main one.
+type Column<'a> = (&'a [(Pane, f32)], Option<f32>);
+
 /// The first layout of a station, and the widths of its sides.
 fn first_tree(station: Station) -> (Tree<Pane>, Vec<(TileId, f32)>) {
     let mut tiles = Tiles::default();
@@ -206,7 +209,7 @@ fn first_tree(station: Station) -> (Tree<Pane>, Vec<(TileId, f32)>) {
         widths.extend(width.map(|w| (tile, w)));
         tile
     };
-    let columns: &[(&[(Pane, f32)], Option<f32>)] = match station {
+    let columns: &[Column<'_>] = match station {
         Station::Annotate => &[
             (&[(Pane::Images, 1.0)], Some(LEFT)),
             (&[(Pane::Canvas, 1.0)], None),

@@ -215,7 +215,6 @@ impl Marks {
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "one line has a place, a number and a mark")]
 fn paint_line(
     ui: &Ui,
     theme: &Theme,

@@ -106,7 +106,7 @@ impl Annotate {
             self.current = self.images.step(images, None, 0);
         }
         match self.current {
-            Some(image) => self.tools.retain(&session.boxes(image)),
+            Some(image) => self.tools.retain(session.boxes(image)),
             None => self.tools = Tools::default(),
         }
         let labels = session.label_map();
@@ -142,7 +142,7 @@ impl Annotate {
     /// The list of classes.
     pub fn show_classes(&mut self, ui: &mut Ui, cx: &mut PanelContext<'_>) {
         let boxes = self.current.map(|id| cx.session.boxes(id)).unwrap_or_default();
-        if let Some(label) = self.classes.show(ui, cx, &boxes, self.label) {
+        if let Some(label) = self.classes.show(ui, cx, boxes, self.label) {
             self.set_class(label, cx.session, cx.outbox);
         }
     }
@@ -155,7 +155,7 @@ impl Annotate {
         };
         let (id, size) = (entry.id, entry.size);
         let boxes = cx.session.boxes(id);
-        if let Some(gesture) = self.box_list.show(ui, cx, &boxes, size, &mut self.tools) {
+        if let Some(gesture) = self.box_list.show(ui, cx, boxes, size, &mut self.tools) {
             commit(gesture, id, self.label, cx.outbox);
         }
     }
@@ -177,7 +177,7 @@ impl Annotate {
         let staged = self.stage.show(ui, cx.pictures, (entry.id, entry.size, &path), &name, self.grid);
         self.prefetch(cx);
 
-        let scene = Scene { boxes: &boxes, size: entry.size, zoom: self.stage.view.zoom() };
+        let scene = Scene { boxes, size: entry.size, zoom: self.stage.view.zoom() };
         if !staged.panning && self.picker.is_none() {
             self.point(ui, &staged.response, staged.rect, &scene, entry.id, cx.outbox);
         }
@@ -187,14 +187,14 @@ impl Annotate {
             .and_then(|pos| scene.under(self.stage.view.to_picture(pos, staged.rect)).first().copied());
         let painter = ui.painter_at(staged.rect);
         if !self.hide_boxes {
-            self.paint_boxes(&painter, staged.rect, &boxes, hovered, cx.session);
+            self.paint_boxes(&painter, staged.rect, boxes, hovered, cx.session);
         }
         self.paint_draft(ui, &painter, staged.rect, staged.pointer);
         if let Some(pos) = staged.pointer {
             if !staged.panning && self.picker.is_none() {
                 ui.set_cursor_icon(self.tools.cursor(self.stage.view.to_picture(pos, staged.rect), &scene));
             }
-            self.hint(hovered, &boxes, cx);
+            self.hint(hovered, boxes, cx);
         }
         self.show_picker(ui.ctx(), entry.id, cx);
     }
@@ -289,16 +289,16 @@ impl Annotate {
             )
         });
         let now = ui.input(|i| i.pointer.interact_pos());
-        if pressed && response.contains_pointer() && self.tools.draft.is_none() && !self.hide_boxes {
-            if let Some(pos) = origin {
-                ui.memory_mut(|m| {
-                    if let Some(focused) = m.focused() {
-                        m.surrender_focus(focused);
-                    }
-                });
-                let many = ui.input(|i| i.modifiers.shift || i.modifiers.command);
-                self.tools.press(self.stage.view.to_picture(pos, canvas), scene, many);
-            }
+        let may_press = pressed && response.contains_pointer() && self.tools.draft.is_none() && !self.hide_boxes;
+        if may_press && let Some(pos) = origin {
+            // A field that was typed in gives the keys back.
+            ui.memory_mut(|m| {
+                if let Some(focused) = m.focused() {
+                    m.surrender_focus(focused);
+                }
+            });
+            let many = ui.input(|i| i.modifiers.shift || i.modifiers.command);
+            self.tools.press(self.stage.view.to_picture(pos, canvas), scene, many);
         }
         if self.tools.draft.is_some()
             && let Some(pos) = now
@@ -472,7 +472,7 @@ impl Annotate {
             _ => {
                 if let Some(entry) = self.entry(session) {
                     let (image, boxes) = (entry.clone(), session.boxes(entry.id));
-                    self.run_on_image(command, key, ctx, session, outbox, (&image, &boxes));
+                    self.run_on_image(command, key, ctx, session, outbox, (&image, boxes));
                 }
             }
         }
