@@ -70,6 +70,10 @@ bench-demo: build
 bench-raccoon: build
 	@BOXWRIGHT="$(BOXWRIGHT)" tests/benches/raccoon.sh "$(RACCOON)" "$(WEIGHTS)" "$(SCRATCH)/raccoon"
 
-# The tests with `screenshots` in their path write what they see where this variable points.
-screenshots: setup
-	BOXWRIGHT_SCREENSHOTS="$(CURDIR)/assets/screenshots" $(CARGO) test --release -p boxwright-studio -- screenshots
+# Every station in both themes, drawn offscreen on a project that the demo made, and the empty project.
+screenshots: build
+	[[ -d "$(SCRATCH)/demo/runs/demo" ]] || "$(BOXWRIGHT)" demo --no-window --dir "$(SCRATCH)/demo"
+	rm -rf "$(SCRATCH)/empty" && "$(BOXWRIGHT)" new "$(SCRATCH)/empty"
+	$(CARGO) run --release -p boxwright-studio --example studio_screenshots -- "$(SCRATCH)/demo" assets/screenshots --size 1280x800
+	$(CARGO) run --release -p boxwright-studio --example studio_screenshots -- "$(SCRATCH)/empty" "$(SCRATCH)/empty-shots" --size 1280x800 --theme dark
+	cp "$(SCRATCH)/empty-shots/annotate-dark.png" assets/screenshots/empty-dark.png

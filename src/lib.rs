@@ -14,6 +14,9 @@ pub fn main() -> ExitCode {
 /// Opens the window; jobs it starts are this same program.
 fn open_studio(project: Option<PathBuf>) -> anyhow::Result<()> {
     let program = std::env::current_exe()?;
-    boxwright_studio::run(project, program)
-        .map_err(|e| anyhow::anyhow!("the window cannot be opened: {e}; on a machine without a display use the commands of `boxwright --help`"))
+    boxwright_studio::run(project, program).map_err(|e| {
+        anyhow::anyhow!(
+            "the window cannot be opened: {e}; on a machine without a display use the commands of `boxwright --help`"
+        )
+    })
 }

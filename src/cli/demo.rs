@@ -11,8 +11,8 @@ use boxwright_core::run::{ProgressEvent, RunState};
 use boxwright_core::{ImageSize, ReviewState, Split};
 use boxwright_export::annotated_picture::draw;
 use boxwright_export::contact_sheet::contact_sheet;
-use boxwright_formats::picture::{self, Picture};
 use boxwright_formats::atomic_file;
+use boxwright_formats::picture::{self, Picture};
 use boxwright_sample::{SampleConfig, class_names, paint};
 use boxwright_session::{TemplateValues, prepare_training};
 use boxwright_store::{Import, NewBox, NewImage, Project, sha256_hex};
@@ -39,10 +39,10 @@ pub struct Args {
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// How many pictures
-    #[arg(long, default_value_t = 480, value_name = "N")]
+    #[arg(long, default_value_t = 1200, value_name = "N")]
     images: usize,
     /// Steps to train
-    #[arg(long, default_value_t = 1500, value_name = "N")]
+    #[arg(long, default_value_t = 3600, value_name = "N")]
     num_steps: u32,
     /// Seed of the pictures, the weights and the training
     #[arg(long, default_value_t = 1)]
@@ -150,7 +150,8 @@ fn paint_one(folder: &Path, config: &SampleConfig, index: usize) -> anyhow::Resu
         .iter()
         .filter_map(|o| {
             let label = LabelId::new(u32::try_from(o.class).ok()? + 1)?;
-            let flags = BoxFlags { difficult: o.difficult, truncated: o.truncated, occluded: o.occluded, group_of: false };
+            let flags =
+                BoxFlags { difficult: o.difficult, truncated: o.truncated, occluded: o.occluded, group_of: false };
             Some(NewBox { label, bounds: PixelBox::new(o.ymin, o.xmin, o.ymax, o.xmax), flags })
         })
         .collect();
@@ -168,20 +169,44 @@ fn prepare(args: &Args, project: &mut Project, progress: &mut Progress) -> anyho
     let values = TemplateValues {
         num_classes: u32::try_from(class_names().len())?,
         image_size: (192, 192),
-        depth_multiplier: 0.5,
+        depth_multiplier: 0.25,
         batch_size: 16,
         num_steps: args.num_steps,
-        learning_rate: 0.04,
-        warmup_steps: args.num_steps / 15,
         batch_norm_decay: 0.97,
         ..TemplateValues::default()
     };
     let text = boxwright_config::pipeline_from_template("ssd_mobilenet_v1", &values)?;
+    let text = for_a_short_run(&text, args.num_steps)?;
     atomic_file::write_whole(&project.pipeline_path(), text.as_bytes())?;
     let prepared = prepare_training(project, progress)?;
     let (train, val) = prepared.images;
     eprintln!("     {train} records to train on, {val} to measure on; config {}", prepared.pipeline.display());
     Ok(prepared.pipeline)
+}
+
+/// Fits the template to a few minutes of training from random weights. What counts there is how far a
+/// network comes in each step, not how well it would do after a day: Adam instead of momentum, more
+/// weight on the boxes, all anchors in the finest layer, and milder crops than a longer run would need.
+fn for_a_short_run(template: &str, num_steps: u32) -> anyhow::Result<String> {
+    const RATE: &str = "train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate";
+    const CROP: &str = "train_config.data_augmentation_options[1].random_crop_image";
+    let mut text = boxwright_config::remove_field(template, "train_config.data_augmentation_options[1]")?;
+    let crop = [("random_coef", "0.5"), ("min_object_covered", "0.7"), ("min_area", "0.5"), ("overlap_thresh", "0.5")];
+    for (name, value) in crop {
+        text = boxwright_config::set_field(&text, &format!("{CROP}.{name}"), value)?;
+    }
+    let settings = [
+        ("model.ssd.anchor_generator.ssd_anchor_generator.reduce_boxes_in_lowest_layer".to_owned(), "false".to_owned()),
+        ("model.ssd.loss.localization_weight".to_owned(), "4.0".to_owned()),
+        (format!("{RATE}.learning_rate_base"), "0.006".to_owned()),
+        (format!("{RATE}.total_steps"), num_steps.to_string()),
+        (format!("{RATE}.warmup_learning_rate"), "0.0006".to_owned()),
+        (format!("{RATE}.warmup_steps"), (num_steps / 20).to_string()),
+    ];
+    for (field, value) in settings {
+        text = boxwright_config::set_field(&text, &field, &value)?;
+    }
+    Ok(text)
 }
 
 fn train_sample(args: &Args, pipeline: &Path, progress: &mut Progress) -> anyhow::Result<TrainOutcome> {
@@ -216,11 +241,8 @@ fn draw_results(args: &Args, progress: &mut Progress) -> anyhow::Result<PathBuf>
     for (done, index) in (1u64..).zip(&held_out) {
         let file = args.dir.join("images").join(format!("table-{index:04}.jpg"));
         let picture = picture::read_file(&file)?;
-        let boxes: Vec<_> = predictor
-            .detect(&picture, 0.5)
-            .iter()
-            .map(|d| drawn(d, predictor.labels(), picture.size))
-            .collect();
+        let boxes: Vec<_> =
+            predictor.detect(&picture, 0.5).iter().map(|d| drawn(d, predictor.labels(), picture.size)).collect();
         let annotated = draw(&picture, &boxes);
         let path = folder.join(format!("table-{index:04}.jpg"));
         atomic_file::write_whole(&path, &picture::encode_jpeg(&annotated, 92)?)?;
@@ -251,7 +273,11 @@ fn summary(args: &Args, outcome: &TrainOutcome, sheet: &Path, begin: Instant) {
     eprintln!("what it found  {}", sheet.display());
     eprintln!("all together   {}", duration_words(begin.elapsed()));
     eprintln!("\nlook at it:    boxwright open {dir}");
-    eprintln!("go on:         boxwright train --pipeline {dir}/pipeline.config --model-dir {} --num-steps {} --resume", run_dir(&args.dir).display(), args.num_steps * 2);
+    eprintln!(
+        "go on:         boxwright train --pipeline {dir}/pipeline.config --model-dir {} --num-steps {} --resume",
+        run_dir(&args.dir).display(),
+        args.num_steps * 2
+    );
 }
 
 /// Whether there is a screen to open a window on.

@@ -53,7 +53,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 
 /// Prints the metrics a line each, the most asked-for first.
 pub fn print_table(result: &EvaluationResult) {
-    let first = ["DetectionBoxes_Precision/mAP", "DetectionBoxes_Precision/mAP@.50IOU", "PascalBoxes_Precision/mAP@0.5IOU"];
+    let first =
+        ["DetectionBoxes_Precision/mAP", "DetectionBoxes_Precision/mAP@.50IOU", "PascalBoxes_Precision/mAP@0.5IOU"];
     let show = |name: &str, value: &Option<f64>| match value {
         Some(value) => println!("{value:8.4}  {name}"),
         None => println!("       –  {name}"),

@@ -48,7 +48,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
             n => format!("; {n} images without boxes and not marked as background were left out"),
         };
         let files: Vec<String> = report.files.iter().map(|f| f.display().to_string()).collect();
-        let message = format!("wrote {} images with {} boxes to {}{left}", report.images, report.boxes, files.join(", "));
+        let message =
+            format!("wrote {} images with {} boxes to {}{left}", report.images, report.boxes, files.join(", "));
         Ok((report, message))
     })?;
     print_problems(&report.problems);

@@ -122,7 +122,9 @@ impl Watch for Progress {
 /// "12.3/s, 4 min left".
 fn rate_and_time(rate: Option<f64>, left: Option<f64>) -> String {
     let rate = rate.filter(|r| r.is_finite()).map(|r| format!("{r:.1}/s"));
-    let left = left.filter(|l| l.is_finite()).map(|l| format!("{} left", duration_words(Duration::from_secs_f64(l.clamp(0.0, 1e9)))));
+    let left = left
+        .filter(|l| l.is_finite())
+        .map(|l| format!("{} left", duration_words(Duration::from_secs_f64(l.clamp(0.0, 1e9)))));
     [rate, left].into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 

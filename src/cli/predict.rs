@@ -53,7 +53,10 @@ struct Line {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
-    anyhow::ensure!(args.json || args.output_dir.is_some(), "nothing to do: give --output-dir for pictures, --json for numbers, or both");
+    anyhow::ensure!(
+        args.json || args.output_dir.is_some(),
+        "nothing to do: give --output-dir for pictures, --json for numbers, or both"
+    );
     let files = find_images(&args.images)?;
     let ((), message) = output::job(args.progress, |progress| {
         let predictor = Predictor::open(&args.model, args.labels.as_deref(), args.device)?;
@@ -66,7 +69,12 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn predict_files(predictor: &Predictor, files: &[PathBuf], args: &Args, progress: &mut Progress) -> anyhow::Result<String> {
+fn predict_files(
+    predictor: &Predictor,
+    files: &[PathBuf],
+    args: &Args,
+    progress: &mut Progress,
+) -> anyhow::Result<String> {
     if let Some(dir) = &args.output_dir {
         std::fs::create_dir_all(dir).with_context(|| format!("{}: cannot be made", dir.display()))?;
     }
@@ -91,9 +99,15 @@ fn predict_files(predictor: &Predictor, files: &[PathBuf], args: &Args, progress
             rate: None,
         });
     }
-    anyhow::ensure!(failed.len() < files.len(), "none of the {} images could be read; the first: {}", files.len(), failed.first().map_or("", String::as_str));
+    anyhow::ensure!(
+        failed.len() < files.len(),
+        "none of the {} images could be read; the first: {}",
+        files.len(),
+        failed.first().map_or("", String::as_str)
+    );
     let place = args.output_dir.as_ref().map_or_else(String::new, |d| format!(", pictures in {}", d.display()));
-    let skipped = if failed.is_empty() { String::new() } else { format!(", {} images could not be read", failed.len()) };
+    let skipped =
+        if failed.is_empty() { String::new() } else { format!(", {} images could not be read", failed.len()) };
     Ok(format!("{found} objects in {} images{place}{skipped}", files.len() - failed.len()))
 }
 

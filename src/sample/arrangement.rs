@@ -140,26 +140,34 @@ fn frame_size(dice: &mut Dice) -> (usize, usize) {
 
 /// The longest side of a thing, in pixels of a picture 400 pixels long.
 fn size_in_pixels(dice: &mut Dice) -> f32 {
-    match dice.weighted(&[0.05, 0.15, 0.45, 0.35]) {
-        0 => dice.range(18.0, 36.0),
-        1 => dice.range(36.0, 72.0),
-        2 => dice.range(72.0, 140.0),
-        _ => dice.range(140.0, 240.0),
+    match dice.weighted(&[0.04, 0.06, 0.42, 0.48]) {
+        0 => dice.range(16.0, 36.0),
+        1 => dice.range(48.0, 88.0),
+        2 => dice.range(88.0, 145.0),
+        _ => dice.range(145.0, 230.0),
     }
+}
+
+/// How a thing is turned, in parts of a full turn. Long things are mostly laid down in order, along an
+/// edge of the table; the rest lie as they fell.
+fn turn(form: &Form, dice: &mut Dice) -> f32 {
+    let any = dice.unit();
+    let (quarter, off) = (dice.below(4) as f32, dice.range(-0.04, 0.04));
+    if matches!(form, Form::Bolt(_) | Form::Key(_)) && dice.chance(0.85) { 0.25 * quarter + off } else { any }
 }
 
 /// The form and the materials of a thing of a class.
 fn of_class(class: usize, dice: &mut Dice) -> (Form, Finish) {
-    // What a kind of thing is usually made of, as in a real drawer: zinc bolts, brass gears, nickel keys,
-    // blackened nuts; one in six or so is of something else, so that the colour is a hint and no proof.
+    // What a kind of thing is usually made of, as in a real drawer: zinc bolts, brass gears, buttons of
+    // plastic, copper and blackened nuts; one in ten or so is of something else, so that the colour is a hint and no proof.
     let (form, metal_share, usual) = match class {
-        0 => (Form::Bolt(Bolt::new(dice)), 0.95, [0.5, 0.34, 0.02, 0.02, 0.06, 0.04, 0.02]),
-        1 => (Form::Gear(Gear::new(dice)), 0.9, [0.05, 0.03, 0.74, 0.05, 0.03, 0.08, 0.02]),
-        2 => (Form::Key(Key::new(dice)), 0.95, [0.1, 0.04, 0.06, 0.02, 0.02, 0.74, 0.02]),
-        _ => (Form::Nut(Nut::new(dice)), 0.92, [0.06, 0.03, 0.03, 0.4, 0.44, 0.02, 0.02]),
+        0 => (Form::Bolt(Bolt::new(dice)), 0.97, [0.4, 0.52, 0.01, 0.01, 0.03, 0.02, 0.01]),
+        1 => (Form::Gear(Gear::new(dice)), 0.96, [0.03, 0.02, 0.84, 0.02, 0.02, 0.05, 0.02]),
+        2 => (Form::Disc(Disc::button(dice)), 0.06, [0.3, 0.1, 0.2, 0.1, 0.1, 0.1, 0.1]),
+        _ => (Form::Nut(Nut::new(dice)), 0.96, [0.03, 0.02, 0.02, 0.46, 0.44, 0.01, 0.02]),
     };
     let main = if dice.chance(metal_share) { Material::metal_among(dice, &usual) } else { Material::plastic(dice) };
-    // The second material: the hub of a gear, the cap of a key, the ring of a locking nut.
+    // The second material: the hub of a gear, the ring of a locking nut.
     let other = if class == 1 { Material::metal(dice) } else { Material::plastic(dice) };
     (form, Finish { parts: [main, other], noise: Noise::new(dice) })
 }
@@ -193,7 +201,7 @@ impl Arrangement {
     }
 
     fn make(&self, form: &Form, finish: Finish, scale: f32, dice: &mut Dice) -> Thing {
-        let relief = Relief::of_form(form, &self.view.pose(form, scale, dice.unit()));
+        let relief = Relief::of_form(form, &self.view.pose(form, scale, turn(form, dice)));
         let silhouette = Silhouette::of(&relief);
         Thing { relief, at: (0, 0), finish, lift: form.thickness() * scale, opacity: 1.0, silhouette, class: None }
     }
@@ -201,7 +209,12 @@ impl Arrangement {
     fn add_object(&mut self, dice: &mut Dice, first: bool) {
         let class = dice.below(CLASS_NAMES.len());
         let (form, finish) = of_class(class, dice);
-        let slender = if matches!(form, Form::Bolt(_) | Form::Key(_)) { 1.25 } else { 1.0 };
+        // Long things are longer than round ones are wide.
+        let slender = match form {
+            Form::Bolt(_) => 1.35,
+            Form::Disc(_) => 0.9,
+            _ => 1.0,
+        };
         let long_side = self.frame.0.max(self.frame.1) as f32;
         let short_side = self.frame.0.min(self.frame.1) as f32;
         let scale = (size_in_pixels(dice) * slender * long_side / 400.0).clamp(16.0, 0.75 * short_side);
@@ -313,7 +326,7 @@ impl Arrangement {
     /// Adds something that is no class, wholly or partly in the picture.
     fn add_clutter(&mut self, dice: &mut Dice) {
         let unit = self.frame.0.max(self.frame.1) as f32 / 400.0;
-        let (form, main, other, size) = match dice.weighted(&[0.2, 0.16, 0.1, 0.14, 0.2, 0.08, 0.12]) {
+        let (form, main, other, size) = match dice.weighted(&[0.22, 0.16, 0.12, 0.2, 0.02, 0.08, 0.16, 0.04]) {
             0 => return self.add_cord(dice),
             1 => {
                 let lead = crate::canvas::shown(0.82, 0.64, 0.44);
@@ -334,6 +347,7 @@ impl Arrangement {
                 let main = if disc.is_coin() { Material::metal(dice) } else { Material::plastic(dice) };
                 (Form::Disc(disc), main, Material::plastic(dice), dice.range(22.0, 80.0))
             }
+            7 => (Form::Key(Key::new(dice)), Material::metal(dice), Material::plastic(dice), dice.range(50.0, 130.0)),
             5 => (
                 Form::Slab(Slab::block(dice)),
                 Material::plastic(dice),

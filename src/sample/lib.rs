@@ -1,9 +1,9 @@
 //! The sample that `boxwright demo` trains on: a few hundred pictures of small hardware on used table tops.
 //!
-//! Four classes that differ in shape and not in colour: bolt, gear, key, nut. They come in any size from a few
-//! pixels to half of the picture, in any direction, in steel, brass, paint or rust; they cover each other, the border
-//! cuts them off, and among them lie pencils, coins, labels and cables that are no class. Nothing is copied from
-//! anywhere: every picture is computed from a seed.
+//! Four classes that differ in shape, and in part in what they are usually made of: bolt, gear, button, nut. They come
+//! in any size from a few pixels to half of the picture, in any direction, in steel, brass, paint or rust; they cover
+//! each other, the border cuts them off, and among them lie pencils, coins, keys, labels and cables that are no class.
+//! Nothing is copied from anywhere: every picture is computed from a seed.
 //!
 //! The way of a picture: `arrangement` decides what lies where and knows every silhouette; `backdrop` paints the
 //! table; `relief` and `material` turn each form of `shape` into light; `canvas` lays it down with its shadow; `camera`
@@ -35,7 +35,7 @@ use camera::Camera;
 use canvas::Canvas;
 use dice::Dice;
 
-const CLASS_NAMES: [&str; 4] = ["bolt", "gear", "key", "nut"];
+const CLASS_NAMES: [&str; 4] = ["bolt", "gear", "button", "nut"];
 
 /// Which sample: how many pictures, and the seed from which all of them follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

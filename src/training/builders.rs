@@ -61,16 +61,16 @@ pub fn optimizer(train: &proto::TrainConfig) -> Result<(OptimizerSettings, Learn
     Ok((settings, schedule))
 }
 
-fn learning_schedule(
-    rate: &proto::learning_rate::LearningRate,
-    path: &str,
-) -> Result<LearningSchedule, FieldError> {
+fn learning_schedule(rate: &proto::learning_rate::LearningRate, path: &str) -> Result<LearningSchedule, FieldError> {
     use proto::learning_rate::LearningRate;
     Ok(match rate {
         LearningRate::ConstantLearningRate(c) => LearningSchedule::Constant { rate: f64::from(c.learning_rate()) },
         LearningRate::ExponentialDecayLearningRate(e) => {
             if e.decay_steps() == 0 {
-                return error(&format!("{path}.exponential_decay_learning_rate.decay_steps"), "is 0; give the steps between two decays");
+                return error(
+                    &format!("{path}.exponential_decay_learning_rate.decay_steps"),
+                    "is 0; give the steps between two decays",
+                );
             }
             LearningSchedule::Exponential {
                 base: f64::from(e.initial_learning_rate()),
@@ -87,7 +87,10 @@ fn learning_schedule(
                 m.schedule.iter().map(|s| (u64::from(s.step()), f64::from(s.learning_rate()))).collect();
             let path = format!("{path}.manual_step_learning_rate");
             if steps.is_empty() {
-                return error(&path, "has no schedule; add schedule { step: 1000 learning_rate: 0.0001 } or use constant_learning_rate");
+                return error(
+                    &path,
+                    "has no schedule; add schedule { step: 1000 learning_rate: 0.0001 } or use constant_learning_rate",
+                );
             }
             if steps[0].0 == 0 || steps.windows(2).any(|w| w[0].0 >= w[1].0) {
                 return error(&path, "needs steps above 0 in growing order");
@@ -99,7 +102,10 @@ fn learning_schedule(
             let (base, warmup) = (f64::from(c.learning_rate_base()), f64::from(c.warmup_learning_rate()));
             let start = u64::from(c.warmup_steps()) + u64::from(c.hold_base_rate_steps());
             if start >= u64::from(c.total_steps()) {
-                return error(&path, format!("total_steps {} is not larger than warm-up and hold together, {start}", c.total_steps()));
+                return error(
+                    &path,
+                    format!("total_steps {} is not larger than warm-up and hold together, {start}", c.total_steps()),
+                );
             }
             if c.warmup_steps() > 0 && base < warmup {
                 return error(&path, format!("learning_rate_base {base} is below warmup_learning_rate {warmup}"));
@@ -177,7 +183,9 @@ fn crop_operation(op: &proto::SsdRandomCropOperation) -> CropOperation {
 /// No `tf_record_input_reader` or no path in it.
 pub fn record_paths<'a>(reader: Option<&'a proto::InputReader>, field: &str) -> Result<&'a [String], FieldError> {
     use proto::input_reader::InputReader;
-    let Some(reader) = reader else { return error(field, "is not set; add tf_record_input_reader { input_path: … }") };
+    let Some(reader) = reader else {
+        return error(field, "is not set; add tf_record_input_reader { input_path: … }");
+    };
     match &reader.input_reader {
         Some(InputReader::TfRecordInputReader(records)) if !records.input_path.is_empty() => Ok(&records.input_path),
         Some(InputReader::TfRecordInputReader(_)) => {

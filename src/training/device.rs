@@ -48,11 +48,9 @@ impl FromStr for DeviceChoice {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "gpu" => Ok(Self::Gpu),
-            _ => word
-                .strip_prefix("gpu:")
-                .and_then(|n| n.parse().ok())
-                .map(Self::Adapter)
-                .ok_or_else(|| format!("\"{word}\" is no device; use auto, cpu, gpu or gpu:N with N from `boxwright devices`")),
+            _ => word.strip_prefix("gpu:").and_then(|n| n.parse().ok()).map(Self::Adapter).ok_or_else(|| {
+                format!("\"{word}\" is no device; use auto, cpu, gpu or gpu:N with N from `boxwright devices`")
+            }),
         }
     }
 }
@@ -97,7 +95,10 @@ pub fn open_device(choice: DeviceChoice) -> Result<(Device, String), TrainingErr
             TrainingError::Device(if others.is_empty() {
                 "no GPU was found; use --device cpu, or install the GPU's Vulkan driver".into()
             } else {
-                format!("no GPU was found, only the software adapter {}; use --device cpu, which is faster", others.join(", "))
+                format!(
+                    "no GPU was found, only the software adapter {}; use --device cpu, which is faster",
+                    others.join(", ")
+                )
             })
         })?,
         DeviceChoice::Adapter(index) if index < adapters.len() => index,

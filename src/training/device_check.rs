@@ -34,9 +34,7 @@ const LAYERS: [(&str, [usize; 4], &[[usize; 4]], Layer); 6] = [
     ("convolution 3x3 stride 2", [2, 3, 17, 17], &[[8, 3, 3, 3]], |x, w| {
         conv2d(x, w[0].clone(), None, [2, 2], Padding::same([17, 17], [3, 3], [2, 2]))
     }),
-    ("convolution 1x1", [2, 8, 9, 9], &[[16, 8, 1, 1]], |x, w| {
-        conv2d(x, w[0].clone(), None, [1, 1], Padding::valid())
-    }),
+    ("convolution 1x1", [2, 8, 9, 9], &[[16, 8, 1, 1]], |x, w| conv2d(x, w[0].clone(), None, [1, 1], Padding::valid())),
     ("depthwise 3x3", [2, 8, 9, 9], &[[8, 1, 3, 3]], |x, w| {
         depthwise_conv2d(x, w[0].clone(), [1, 1], Padding::same([9, 9], [3, 3], [1, 1]))
     }),

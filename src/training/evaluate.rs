@@ -99,9 +99,8 @@ pub fn evaluate_model(
     let mut found = RunDetections { step, images: Vec::with_capacity(data.len()) };
     let begin = Instant::now();
     for first in (0..data.len()).step_by(BATCH) {
-        let examples = (first..data.len().min(first + BATCH))
-            .map(|i| data.dataset.load(i))
-            .collect::<Result<Vec<_>, _>>()?;
+        let examples =
+            (first..data.len().min(first + BATCH)).map(|i| data.dataset.load(i)).collect::<Result<Vec<_>, _>>()?;
         let pictures: Vec<(&[u8], usize, usize)> =
             examples.iter().map(|e| (&e.rgb[..], e.size.height as usize, e.size.width as usize)).collect();
         let detections = detect_pictures(model, &data.resizer, &pictures, device);
@@ -197,13 +196,14 @@ pub fn evaluate_run(
         request.checkpoint.as_deref(),
         &device,
     )?;
-    let data = EvaluationData::open(&pipeline.config, &request.pipeline, loaded.model.num_classes())?.ok_or_else(|| {
-        TrainingError::Field {
-            file: request.pipeline.clone(),
-            field: "eval_input_reader".into(),
-            what: "is not set; add one with the records to measure on".into(),
-        }
-    })?;
+    let data =
+        EvaluationData::open(&pipeline.config, &request.pipeline, loaded.model.num_classes())?.ok_or_else(|| {
+            TrainingError::Field {
+                file: request.pipeline.clone(),
+                field: "eval_input_reader".into(),
+                what: "is not set; add one with the records to measure on".into(),
+            }
+        })?;
     let (result, detections) = evaluate_model(&loaded.model, &data, loaded.step, &device, sink)?;
     let directory = request.model_dir.join("eval");
     std::fs::create_dir_all(&directory).map_err(|e| TrainingError::file(&directory, e))?;

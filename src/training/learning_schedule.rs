@@ -108,8 +108,13 @@ mod tests {
 
     #[test]
     fn cosine_starts_at_the_base_and_ends_at_zero() {
-        let s =
-            LearningSchedule::Cosine { base: 1.0, total_steps: 100, warmup_rate: 0.5, warmup_steps: 10, hold_steps: 10 };
+        let s = LearningSchedule::Cosine {
+            base: 1.0,
+            total_steps: 100,
+            warmup_rate: 0.5,
+            warmup_steps: 10,
+            hold_steps: 10,
+        };
         assert_eq!(s.at(0), 0.5);
         assert_eq!(s.at(15), 1.0);
         assert!((s.at(60) - 0.5).abs() < 1e-12);

@@ -155,7 +155,14 @@ fn run(
                     path.display(),
                     report.missing.len(),
                     report.wrong_shape.len(),
-                    report.missing.iter().chain(report.wrong_shape.iter().map(|(name, ..)| name)).take(3).cloned().collect::<Vec<_>>().join(", ")
+                    report
+                        .missing
+                        .iter()
+                        .chain(report.wrong_shape.iter().map(|(name, ..)| name))
+                        .take(3)
+                        .cloned()
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 )));
             }
             directory.truncate_metrics(checkpoint.step)?;
@@ -229,7 +236,8 @@ impl Loop<'_> {
             }
             let stop = sink.stop_requested() || self.directory.stop_requested();
             let done = self.step == self.num_steps;
-            let due = self.step.is_multiple_of(checkpoint_every) || self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL;
+            let due =
+                self.step.is_multiple_of(checkpoint_every) || self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL;
             if stop || done || due {
                 self.checkpoint()?;
             }
@@ -355,7 +363,11 @@ impl Loop<'_> {
         self.info.updated = unix_seconds();
         reason.clone_into(&mut self.info.reason);
         self.directory.clear_stop_request();
-        self.directory.log(&format!("{} at step {}", if reason.is_empty() { "finished" } else { reason }, self.step))?;
+        self.directory.log(&format!(
+            "{} at step {}",
+            if reason.is_empty() { "finished" } else { reason },
+            self.step
+        ))?;
         self.directory.write_info(&self.info)
     }
 

@@ -78,7 +78,10 @@ fn an_unknown_field_is_named_with_its_line_and_the_nearest_name() {
     for ran in [boxwright(project.train("run", &[])), boxwright(["check", &text(&file)])] {
         assert_eq!(ran.code, Some(1));
         let said = ran.out + &ran.err;
-        assert!(said.contains("pipeline.config") && said.contains("bach_size") && said.contains("batch_size"), "{said}");
+        assert!(
+            said.contains("pipeline.config") && said.contains("bach_size") && said.contains("batch_size"),
+            "{said}"
+        );
         assert!(said.contains(&format!(":{line}:")) || said.contains(&format!("line {line}")), "{line}: {said}");
     }
 }
@@ -125,9 +128,13 @@ fn in_own_mounts(script: &str) -> Option<Ran> {
     let namespace = ["--mount", "--map-root-user", "--user"];
     let plain = ["--mount"];
     for flags in [&plain[..], &namespace[..]] {
-        let allowed = Command::new("unshare").args(flags).args(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt"]).output();
+        let allowed = Command::new("unshare")
+            .args(flags)
+            .args(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt"])
+            .output();
         if allowed.is_ok_and(|o| o.status.success()) {
-            let output = Command::new("unshare").args(flags).args(["sh", "-c", script]).output().expect("unshare starts");
+            let output =
+                Command::new("unshare").args(flags).args(["sh", "-c", script]).output().expect("unshare starts");
             return Some(output.into());
         }
     }
@@ -141,7 +148,8 @@ fn a_full_disk_stops_the_work_and_leaves_what_was_whole() {
     let voc = VocFolder::write(&keep.path().join("voc"), 4);
     // Incompressible pictures, so that their records cannot fit.
     let noise = image::RgbImage::from_fn(640, 480, |x, y| {
-        let v = (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503).rotate_left(7)).wrapping_mul(2_246_822_519) >> 13;
+        let v =
+            (x.wrapping_mul(2_654_435_761) ^ y.wrapping_mul(40_503).rotate_left(7)).wrapping_mul(2_246_822_519) >> 13;
         image::Rgb([v as u8, (v >> 8) as u8, (v >> 16) as u8])
     });
     for i in 0..4 {

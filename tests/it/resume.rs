@@ -32,7 +32,9 @@ fn a_killed_run_continues_to_the_same_bits() {
     let begun = std::time::Instant::now();
     loop {
         let some = fs::read_dir(&checkpoints).map_or(0, |entries| {
-            entries.filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().ends_with(".safetensors"))).count()
+            entries
+                .filter(|e| e.as_ref().is_ok_and(|e| e.file_name().to_string_lossy().ends_with(".safetensors")))
+                .count()
         });
         if some >= 2 {
             break;
@@ -62,7 +64,8 @@ fn a_killed_run_continues_to_the_same_bits() {
 fn a_request_to_stop_keeps_what_was_done() {
     let project = TinyProject::make();
     let steps = ["--num-steps", "100000", "--eval-every", "0", "--progress", "json"];
-    let mut child = command(project.train("stopped", &steps)).stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut child =
+        command(project.train("stopped", &steps)).stdout(Stdio::piped()).spawn().expect("the program starts");
     let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
     for line in lines.by_ref() {
         if line.expect("a line").contains("\"progress\"") {

@@ -136,7 +136,8 @@ impl TinyProject {
             num_steps: 6,
             ..Default::default()
         };
-        let config = boxwright_config::pipeline_from_template("ssd_mobilenet_v1", &values).expect("the template is good");
+        let config =
+            boxwright_config::pipeline_from_template("ssd_mobilenet_v1", &values).expect("the template is good");
         fs::write(dir.join("pipeline.config"), config).expect("the config is written");
         Self { _keep: keep, dir }
     }

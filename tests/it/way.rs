@@ -33,8 +33,18 @@ fn pictures_become_a_detector_and_detections() {
     let pictures = project.dir.join("pictures");
     let images = project.dir.parent().expect("a parent").join("voc");
     let predict = succeed([
-        "predict", "--model", &text(&run), "--images", &text(&images), "--output-dir", &text(&pictures),
-        "--min-confidence", "0.0", "--device", "cpu", "--json",
+        "predict",
+        "--model",
+        &text(&run),
+        "--images",
+        &text(&images),
+        "--output-dir",
+        &text(&pictures),
+        "--min-confidence",
+        "0.0",
+        "--device",
+        "cpu",
+        "--json",
     ]);
     let lines: Vec<serde_json::Value> =
         predict.out.lines().map(|line| serde_json::from_str(line).expect("a JSON line an image")).collect();
@@ -70,7 +80,8 @@ fn bad_usage_ends_with_2_and_help_with_0() {
     assert_eq!(boxwright(["train", "--pipeline", "p", "--model-dir", "d", "--device", "cuda"]).code, Some(2));
     let help = boxwright(["--help"]);
     assert_eq!(help.code, Some(0));
-    for command in ["new", "import", "export", "check", "stats", "train", "eval", "predict", "devices", "demo", "open"] {
+    for command in ["new", "import", "export", "check", "stats", "train", "eval", "predict", "devices", "demo", "open"]
+    {
         assert!(help.out.contains(command), "{command} is in the help");
     }
 }

@@ -184,9 +184,15 @@ pub(crate) struct Disc {
 }
 
 impl Disc {
-    /// A coin, a button or a lid.
+    /// A coin or a lid.
     pub(crate) fn new(dice: &mut Dice) -> Self {
-        let face = dice.pick(&[Face::Coin, Face::Coin, Face::Button(2), Face::Button(4), Face::Lid]);
+        let face = dice.pick(&[Face::Coin, Face::Coin, Face::Lid]);
+        Self { face, wave: dice.range(2.0, 5.0), turn: dice.unit() }
+    }
+
+    /// A button with two or four holes.
+    pub(crate) fn button(dice: &mut Dice) -> Self {
+        let face = dice.pick(&[Face::Button(2), Face::Button(4), Face::Button(4)]);
         Self { face, wave: dice.range(2.0, 5.0), turn: dice.unit() }
     }
 
@@ -211,7 +217,7 @@ impl Disc {
             Face::Button(holes) => {
                 let turn = fract(angle(v, u) * holes as f32) / holes as f32 - 0.5 / holes as f32;
                 let (x, y) = (radius * cos(turn), radius * sin(turn));
-                let hole = 0.055 - length(x - 0.13, y);
+                let hole = 0.07 - length(x - 0.15, y);
                 let distance = distance.max(hole);
                 Surface::plain(distance, 0.04 + bevel(-distance, 0.03) + 0.04 * rim)
             }

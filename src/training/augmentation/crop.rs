@@ -108,12 +108,7 @@ fn to_whole_pixels(b: &NormalizedBox, size: ImageSize) -> [i64; 4] {
 
 /// A window of the given aspect ratio and an area within the range, anywhere in the picture; `None`
 /// where rounding leaves none.
-fn random_window(
-    size: ImageSize,
-    area_range: (f32, f32),
-    aspect_ratio: f32,
-    draws: &mut Draws,
-) -> Option<CropWindow> {
+fn random_window(size: ImageSize, area_range: (f32, f32), aspect_ratio: f32, draws: &mut Draws) -> Option<CropWindow> {
     let (width, height) = (i64::from(size.width), i64::from(size.height));
     if aspect_ratio <= 0.0 || width == 0 || height == 0 {
         return None;
@@ -226,7 +221,10 @@ mod tests {
         let objects = [object([0.0, 0.0, 0.5, 0.5]), object([0.25, 0.25, 0.75, 0.75]), object([0.5, 0.5, 1.0, 1.0])];
         let window = NormalizedBox::new(0.0, 0.0, 0.5, 0.5);
         let kept = crop_boxes(&objects, window, 0.0, true);
-        assert_eq!(kept.iter().map(|o| o.bounds.to_array()).collect::<Vec<_>>(), [[0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 1.0, 1.0]]);
+        assert_eq!(
+            kept.iter().map(|o| o.bounds.to_array()).collect::<Vec<_>>(),
+            [[0.0, 0.0, 1.0, 1.0], [0.5, 0.5, 1.0, 1.0]]
+        );
         assert_eq!(crop_boxes(&objects, window, 0.3, true).len(), 1);
         assert_eq!(crop_boxes(&objects, window, 0.25, false)[1].bounds.to_array(), [0.5, 0.5, 1.5, 1.5]);
     }

@@ -188,7 +188,12 @@ fn work(shared: &Shared) {
 }
 
 /// The number of the example at `position` of the run: a fresh permutation of the dataset each epoch.
-fn example_at(position: u64, count: usize, settings: &PipelineSettings, order: &mut Option<(u64, Vec<usize>)>) -> usize {
+fn example_at(
+    position: u64,
+    count: usize,
+    settings: &PipelineSettings,
+    order: &mut Option<(u64, Vec<usize>)>,
+) -> usize {
     let (epoch, place) = (position / count as u64, (position % count as u64) as usize);
     if !settings.shuffle {
         return place;
@@ -200,8 +205,7 @@ fn example_at(position: u64, count: usize, settings: &PipelineSettings, order: &
 }
 
 fn prepare(dataset: &RecordDataset, settings: &PipelineSettings, step: u64) -> Result<Batch, TrainingError> {
-    let mut batch =
-        Batch { step, images: Vec::new(), size: (0, 0), groundtruth: Vec::new(), names: Vec::new() };
+    let mut batch = Batch { step, images: Vec::new(), size: (0, 0), groundtruth: Vec::new(), names: Vec::new() };
     let mut order = None;
     for i in 0..settings.batch_size as u64 {
         let position = step * settings.batch_size as u64 + i;
@@ -285,7 +289,8 @@ mod tests {
 
     #[test]
     fn boxes_without_area_and_beyond_the_limit_are_left_out() {
-        let object = |x: f32| Object { bounds: NormalizedBox::new(0.0, 0.0, 1.0, x), class: ClassIndex(0), weight: 1.0 };
+        let object =
+            |x: f32| Object { bounds: NormalizedBox::new(0.0, 0.0, 1.0, x), class: ClassIndex(0), weight: 1.0 };
         let truth = groundtruth(&[object(0.0), object(0.5), object(1.0)], 1);
         assert_eq!(truth.boxes, [NormalizedBox::new(0.0, 0.0, 1.0, 0.5)]);
     }

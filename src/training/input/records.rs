@@ -112,7 +112,8 @@ impl RecordDataset {
         let mut packed_bytes = 0;
         for pattern in patterns {
             let pattern = boxwright_config::paths::resolve(base, pattern);
-            let files = tf_record::expand(&pattern.to_string_lossy()).map_err(|e| TrainingError::Input(e.to_string()))?;
+            let files =
+                tf_record::expand(&pattern.to_string_lossy()).map_err(|e| TrainingError::Input(e.to_string()))?;
             for file in files {
                 dataset.index(&Arc::new(file), &mut hasher, &mut packed_bytes)?;
             }
@@ -121,12 +122,7 @@ impl RecordDataset {
         Ok(dataset)
     }
 
-    fn index(
-        &mut self,
-        file: &Arc<PathBuf>,
-        hasher: &mut Sha256,
-        packed_bytes: &mut u64,
-    ) -> Result<(), TrainingError> {
+    fn index(&mut self, file: &Arc<PathBuf>, hasher: &mut Sha256, packed_bytes: &mut u64) -> Result<(), TrainingError> {
         let input = |e: tf_record::RecordError| TrainingError::Input(e.to_string());
         let mut reader = tf_record::open(file).map_err(input)?;
         let plain = is_plain(file);
@@ -216,7 +212,8 @@ impl RecordDataset {
         let example = DetectionExample::decode(bytes, &at).map_err(|e| TrainingError::Input(e.to_string()))?;
         let (objects, flags) = self.objects(&example).map_err(|what| TrainingError::Input(format!("{at}: {what}")))?;
         let name = if example.filename.is_empty() { at.clone() } else { example.filename };
-        let picture = picture::decode(&example.encoded, &name).map_err(|e| TrainingError::Input(format!("{at}: {e}")))?;
+        let picture =
+            picture::decode(&example.encoded, &name).map_err(|e| TrainingError::Input(format!("{at}: {e}")))?;
         Ok(Example { name, size: picture.size, rgb: picture.rgb.into(), objects, flags })
     }
 

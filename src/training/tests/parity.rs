@@ -178,7 +178,8 @@ fn boxes_after_a_fixed_crop() {
         let kept = crop_boxes(&objects, window.normalize(size), overlap, clip);
         let expected: Vec<Vec<f32>> = case["out_boxes"].as_array().expect("boxes").iter().map(f32s).collect();
         assert_eq!(kept.len(), expected.len(), "{case}");
-        for ((kept, expected), label) in kept.iter().zip(&expected).zip(case["out_labels"].as_array().expect("labels")) {
+        for ((kept, expected), label) in kept.iter().zip(&expected).zip(case["out_labels"].as_array().expect("labels"))
+        {
             assert_eq!(kept.class.0 as u64, label.as_u64().expect("a label"));
             for (got, expected) in kept.bounds.to_array().iter().zip(expected) {
                 worst = worst.max(f64::from((got - expected).abs()));
