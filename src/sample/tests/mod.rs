@@ -29,8 +29,8 @@ fn a_picture_is_the_same_on_any_thread_and_in_any_order() {
         assert!(scene == forward[index], "picture {index} differs between threads");
     }
     let other = paint(&SampleConfig { seed: 21, ..CONFIG }, 0);
-    assert!(other != forward[15973684758311286999, 10386680858526691131, 10786426147419663838], "another seed gives another picture");
-    assert!(forward[15973684758311286999, 10386680858526691131, 10786426147419663838] != forward[1], "another index gives another picture");
+    assert!(other != forward[0], "another seed gives another picture");
+    assert!(forward[0] != forward[1], "another index gives another picture");
 }
 
 #[test]
