@@ -36,7 +36,7 @@ pub enum TrainingError {
     #[error("{0}")]
     Checkpoint(String),
     /// A file of the run cannot be written or read.
-    #[error("{path}: {source}")]
+    #[error("{path}: {}", words(source))]
     File {
         /// The file.
         path: PathBuf,
@@ -58,5 +58,20 @@ impl TrainingError {
     /// An error about one file.
     pub fn file(path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::File { path: path.into(), source }
+    }
+}
+
+/// What the system said of a file, and what to do about it.
+fn words(error: &std::io::Error) -> String {
+    use std::io::ErrorKind;
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            "the disk is full; free some space and go on with --resume, the last checkpoint is whole".to_owned()
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            "the folder is read-only; give another --model-dir, or write permission".to_owned()
+        }
+        ErrorKind::PermissionDenied => format!("{error}; give yourself permission, or give another --model-dir"),
+        _ => error.to_string(),
     }
 }
