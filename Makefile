@@ -74,6 +74,7 @@ bench-raccoon: build
 screenshots: build
 	[[ -d "$(SCRATCH)/demo/runs/demo" ]] || "$(BOXWRIGHT)" demo --no-window --dir "$(SCRATCH)/demo"
 	rm -rf "$(SCRATCH)/empty" && "$(BOXWRIGHT)" new "$(SCRATCH)/empty"
-	$(CARGO) run --release -p boxwright-studio --example studio_screenshots -- "$(SCRATCH)/demo" assets/screenshots --size 1280x800
-	$(CARGO) run --release -p boxwright-studio --example studio_screenshots -- "$(SCRATCH)/empty" "$(SCRATCH)/empty-shots" --size 1280x800 --theme dark
+	$(CARGO) build --release --workspace --example studio_screenshots
+	$(CARGO_TARGET_DIR)/release/examples/studio_screenshots "$(SCRATCH)/demo" assets/screenshots --size 1280x800
+	$(CARGO_TARGET_DIR)/release/examples/studio_screenshots "$(SCRATCH)/empty" "$(SCRATCH)/empty-shots" --size 1280x800 --theme dark
 	cp "$(SCRATCH)/empty-shots/annotate-dark.png" assets/screenshots/empty-dark.png
