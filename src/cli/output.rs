@@ -78,7 +78,10 @@ impl Progress {
             return;
         }
         self.last_tenth = Some((kind, tenth));
-        eprintln!("{stage}: {done}/{total} {}", rate_and_time(rate, left));
+        match total {
+            0 => eprintln!("{stage}"),
+            _ => eprintln!("{stage}: {done}/{total} {}", rate_and_time(rate, left)),
+        }
     }
 }
 
