@@ -42,7 +42,7 @@ build: setup
 	$(CARGO) build --release
 
 demo: setup
-	$(CARGO) run --release -- demo $(ARGS)
+	$(CARGO) run --release -- demo --dir "$(SCRATCH)/demo" $(ARGS)
 
 test: setup
 	$(CARGO) test --release --workspace --no-fail-fast -- --show-output | awk -f tests/summary.awk
