@@ -355,7 +355,8 @@ fn the_top_level_is_what_the_design_says() {
     for entry in fs::read_dir(root()).expect("the checkout can be read").flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         // `target` and the demo's project are what the program itself leaves there.
-        if !name.starts_with('.') && name != "target" && name != "boxwright-demo" && !TOP_LEVEL.contains(&name.as_str()) {
+        if !name.starts_with('.') && name != "target" && name != "boxwright-demo" && !TOP_LEVEL.contains(&name.as_str())
+        {
             misses.push(name);
         }
     }
