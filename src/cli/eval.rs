@@ -6,6 +6,7 @@ use boxwright_core::evaluation::EvaluationResult;
 use boxwright_training::device::DeviceChoice;
 use boxwright_training::evaluate::{EvalRequest, evaluate_run};
 
+use crate::eval_files::{Protocol, evaluate};
 use crate::output::{self, ProgressMode, print_json};
 
 /// Measure a detector's average precision.
@@ -15,8 +16,17 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub pipeline: Option<PathBuf>,
     /// The run directory
-    #[arg(long, value_name = "DIR")]
-    pub model_dir: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "groundtruth")]
+    pub model_dir: Option<PathBuf>,
+    /// Instead of a run: the ground truth as COCO JSON
+    #[arg(long, value_name = "FILE", requires = "detections", conflicts_with = "model_dir")]
+    pub groundtruth: Option<PathBuf>,
+    /// Instead of a run: detections as a COCO result list
+    #[arg(long, value_name = "FILE", requires = "groundtruth")]
+    pub detections: Option<PathBuf>,
+    /// Which metrics of the two files
+    #[arg(long, value_enum, default_value_t, requires = "groundtruth")]
+    pub protocol: Protocol,
     /// The checkpoint; the run's last otherwise
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
@@ -32,9 +42,18 @@ pub struct Args {
 }
 
 pub fn run(args: &Args) -> anyhow::Result<()> {
+    if let (Some(groundtruth), Some(detections)) = (&args.groundtruth, &args.detections) {
+        let result = evaluate(groundtruth, detections, args.protocol)?;
+        if args.json {
+            return print_json(&result.values);
+        }
+        print_table(&result);
+        return Ok(());
+    }
+    let model_dir = args.model_dir.clone().unwrap_or_default();
     let request = EvalRequest {
-        pipeline: args.pipeline.clone().unwrap_or_else(|| args.model_dir.join("pipeline.config")),
-        model_dir: args.model_dir.clone(),
+        pipeline: args.pipeline.clone().unwrap_or_else(|| model_dir.join("pipeline.config")),
+        model_dir,
         checkpoint: args.checkpoint.clone(),
         device: args.device,
     };

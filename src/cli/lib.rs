@@ -8,6 +8,7 @@ mod check;
 mod demo;
 mod devices;
 mod eval;
+mod eval_files;
 mod export;
 mod import;
 mod new;

@@ -96,3 +96,40 @@ fn devices_are_listed_as_json() {
         assert!(cpu.get(key).is_some(), "{key} is there");
     }
 }
+
+#[test]
+fn files_are_measured_without_a_run() {
+    let keep = tempfile::tempdir().expect("a folder");
+    let (truth, found) = (keep.path().join("truth.json"), keep.path().join("found.json"));
+    let groundtruth = serde_json::json!({
+        "images": [{"id": 7, "file_name": "a.jpg"}, {"id": 8, "file_name": "b.jpg"}],
+        "categories": [{"id": 1, "name": "cat"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "category_id": 1, "bbox": [10, 10, 20, 20], "iscrowd": 0},
+            {"id": 2, "image_id": 8, "category_id": 1, "bbox": [0, 0, 50, 40], "iscrowd": 0}
+        ]
+    });
+    // The first object is found exactly, the second is missed, and there is one false alarm of lower score.
+    let detections = serde_json::json!([
+        {"image_id": 7, "category_id": 1, "bbox": [10, 10, 20, 20], "score": 0.9},
+        {"image_id": 8, "category_id": 1, "bbox": [60, 60, 10, 10], "score": 0.4}
+    ]);
+    fs::write(&truth, groundtruth.to_string()).expect("written");
+    fs::write(&found, detections.to_string()).expect("written");
+    let eval = |protocol: &str| -> serde_json::Value {
+        let arguments =
+            ["eval", "--groundtruth", &text(&truth), "--detections", &text(&found), "--protocol", protocol, "--json"];
+        serde_json::from_str(&succeed(arguments).out).expect("JSON")
+    };
+    let near = |value: &serde_json::Value, expected: f64| {
+        assert!((value.as_f64().expect("a number") - expected).abs() < 1e-9, "{value} is not {expected}");
+    };
+    // Precision 1 up to recall 1/2: half the area; 6 of 11 points; 51 of COCO's 101.
+    near(&eval("voc2010")["PascalBoxes_Precision/mAP@0.5IOU"], 0.5);
+    near(&eval("voc2007")["PascalBoxes_Precision/mAP@0.5IOU"], 6.0 / 11.0);
+    near(&eval("coco")["DetectionBoxes_Precision/mAP@.50IOU"], 51.0 / 101.0);
+    fs::write(&found, "[{\"image_id\": 9}]").expect("written");
+    let bad = boxwright(["eval", "--groundtruth", &text(&truth), "--detections", &text(&found)]);
+    assert_eq!(bad.code, Some(1));
+    assert!(bad.err.contains("found.json"), "{}", bad.err);
+}
