@@ -39,10 +39,10 @@ pub struct Args {
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
     /// How many pictures
-    #[arg(long, default_value_t = 1500, value_name = "N")]
+    #[arg(long, default_value_t = 1200, value_name = "N")]
     images: usize,
     /// Steps to train
-    #[arg(long, default_value_t = 4000, value_name = "N")]
+    #[arg(long, default_value_t = 3600, value_name = "N")]
     num_steps: u32,
     /// Seed of the pictures, the weights and the training
     #[arg(long, default_value_t = 1)]
