@@ -13,8 +13,9 @@ use boxwright_detection::{SsdModel, builders};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::TrainingError;
-use crate::input::RecordDataset;
+use crate::input::{RecordDataset, push_planes};
 use crate::progress::ProgressSink;
+use crate::run_directory::write_detections;
 use crate::train::folder_of;
 
 /// What an evaluation needs beside the model.
@@ -157,9 +158,7 @@ pub fn detect_pictures(
             flush(&mut planes, &mut count, shape);
             shape = size;
         }
-        for channel in 0..3 {
-            planes.extend(resized.iter().skip(channel).step_by(3));
-        }
+        push_planes(&mut planes, &resized);
         count += 1;
     }
     flush(&mut planes, &mut count, shape);
@@ -205,10 +204,6 @@ pub fn evaluate_run(
             }
         })?;
     let (result, detections) = evaluate_model(&loaded.model, &data, loaded.step, &device, sink)?;
-    let directory = request.model_dir.join("eval");
-    std::fs::create_dir_all(&directory).map_err(|e| TrainingError::file(&directory, e))?;
-    let path = directory.join(format!("detections-{:08}.json", loaded.step));
-    let json = serde_json::to_vec(&detections).map_err(|e| TrainingError::file(&path, e.into()))?;
-    boxwright_formats::atomic_file::write_whole(&path, &json).map_err(|e| TrainingError::file(&path, e))?;
+    write_detections(&request.model_dir, &detections)?;
     Ok((result, detections))
 }

@@ -14,7 +14,7 @@ use burn::tensor::Device;
 use crate::device::{DeviceChoice, open_device};
 use crate::error::TrainingError;
 use crate::evaluate::detect_pictures;
-use crate::run_directory::checkpoint_steps;
+use crate::run_directory::{checkpoint_path, checkpoint_steps};
 
 /// A model with the weights of one checkpoint.
 pub struct LoadedModel {
@@ -67,7 +67,7 @@ pub fn last_checkpoint(model_dir: &Path) -> Result<PathBuf, TrainingError> {
     let step = checkpoint_steps(model_dir).pop().ok_or_else(|| {
         TrainingError::Checkpoint(format!("{}: there is no checkpoint here; train first", model_dir.display()))
     })?;
-    Ok(model_dir.join("checkpoints").join(format!("ckpt-{step:08}.safetensors")))
+    Ok(checkpoint_path(model_dir, step))
 }
 
 /// A detector for pictures: model, labels and device.

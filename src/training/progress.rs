@@ -12,11 +12,3 @@ pub trait ProgressSink: Send {
         false
     }
 }
-
-/// Says nothing and never stops.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Silent;
-
-impl ProgressSink for Silent {
-    fn event(&mut self, _: &ProgressEvent) {}
-}

@@ -119,7 +119,7 @@ impl RunDirectory {
 
     /// Where the checkpoint of a step lies.
     pub fn checkpoint_path(&self, step: u64) -> PathBuf {
-        self.path.join("checkpoints").join(format!("ckpt-{step:08}.safetensors"))
+        checkpoint_path(&self.path, step)
     }
 
     /// The steps of the checkpoints that are there, in growing order.
@@ -145,9 +145,7 @@ impl RunDirectory {
     /// # Errors
     /// The file cannot be written.
     pub fn write_detections(&self, detections: &RunDetections) -> Result<(), TrainingError> {
-        let name = format!("eval/detections-{:08}.json", detections.step);
-        let json = serde_json::to_vec(detections).map_err(|e| TrainingError::file(self.path.join(&name), e.into()))?;
-        self.write(&name, &json)
+        write_detections(&self.path, detections)
     }
 
     /// Whether somebody asked the run to stop.
@@ -160,6 +158,23 @@ impl RunDirectory {
         // Where it cannot be removed the run stops at its first step and says so, which is the safe side.
         drop(fs::remove_file(self.path.join(STOP_FILE)));
     }
+}
+
+/// Where the checkpoint of a step lies in a run directory.
+pub fn checkpoint_path(run: &Path, step: u64) -> PathBuf {
+    run.join("checkpoints").join(format!("ckpt-{step:08}.safetensors"))
+}
+
+/// Writes the detections of an evaluation into a run directory.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_detections(run: &Path, detections: &RunDetections) -> Result<(), TrainingError> {
+    let folder = run.join("eval");
+    fs::create_dir_all(&folder).map_err(|e| TrainingError::file(&folder, e))?;
+    let path = folder.join(format!("detections-{:08}.json", detections.step));
+    let json = serde_json::to_vec(detections).map_err(|e| TrainingError::file(&path, e.into()))?;
+    atomic_file::write_whole(&path, &json).map_err(|e| TrainingError::file(&path, e))
 }
 
 /// The steps of the checkpoints in a run directory, in growing order.

@@ -225,7 +225,7 @@ impl Loop<'_> {
         while let Some(batch) = batches.next_batch() {
             let batch = batch?;
             let step_begin = Instant::now();
-            loss = self.step(&batch)?;
+            loss = self.step(batch)?;
             self.training += step_begin.elapsed();
             if self.step == first_step + 1 {
                 seconds_to_first_step = self.begin.elapsed().as_secs_f64();
@@ -275,9 +275,9 @@ impl Loop<'_> {
     }
 
     /// One step: losses, gradients, update, metrics. Returns the total loss.
-    fn step(&mut self, batch: &Batch) -> Result<f64, TrainingError> {
+    fn step(&mut self, mut batch: Batch) -> Result<f64, TrainingError> {
         let shape = [batch.names.len(), 3, batch.size.0, batch.size.1];
-        let images = Tensor::<4>::from_data(TensorData::new(batch.images.clone(), shape), &self.device);
+        let images = Tensor::<4>::from_data(TensorData::new(std::mem::take(&mut batch.images), shape), &self.device);
         let predictions = self.model.forward(images, Mode::Train);
         let losses = self.model.losses(&predictions, &batch.groundtruth);
         let total = losses.localization.clone() + losses.classification.clone();
@@ -286,7 +286,7 @@ impl Loop<'_> {
         let regularization = f64::from(self.optimizer.regularization_loss(&self.model));
         let sum = localization + classification + regularization;
         if !sum.is_finite() {
-            return Err(self.not_finite(batch, [localization, classification, regularization]));
+            return Err(self.not_finite(&batch, [localization, classification, regularization]));
         }
         let gradients = GradientsParams::from_grads(total.backward(), &self.model);
         let rate = self.schedule.at(self.step);

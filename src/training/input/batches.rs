@@ -51,6 +51,9 @@ pub struct PipelineSettings {
 const SHUFFLE: u64 = 1;
 const AUGMENT: u64 = 2;
 
+/// An epoch and the order of its examples.
+type EpochOrder = Option<(u64, Vec<usize>)>;
+
 /// How many batches may lie ready.
 const AHEAD: u64 = 4;
 
@@ -166,6 +169,8 @@ impl Drop for BatchPipeline {
 }
 
 fn work(shared: &Shared) {
+    // A thread keeps the order of its epoch: drawing it anew for each batch would cost as much as the data are many.
+    let mut order = None;
     loop {
         let step = {
             let mut state = shared.lock();
@@ -181,19 +186,14 @@ fn work(shared: &Shared) {
             state.next += 1;
             state.next - 1
         };
-        let batch = prepare(&shared.dataset, &shared.settings, step);
+        let batch = prepare(&shared.dataset, &shared.settings, step, &mut order);
         shared.lock().ready.insert(step, batch);
         shared.changed.notify_all();
     }
 }
 
 /// The number of the example at `position` of the run: a fresh permutation of the dataset each epoch.
-fn example_at(
-    position: u64,
-    count: usize,
-    settings: &PipelineSettings,
-    order: &mut Option<(u64, Vec<usize>)>,
-) -> usize {
+fn example_at(position: u64, count: usize, settings: &PipelineSettings, order: &mut EpochOrder) -> usize {
     let (epoch, place) = (position / count as u64, (position % count as u64) as usize);
     if !settings.shuffle {
         return place;
@@ -204,12 +204,16 @@ fn example_at(
     order.as_ref().map_or(place, |(_, permutation)| permutation[place])
 }
 
-fn prepare(dataset: &RecordDataset, settings: &PipelineSettings, step: u64) -> Result<Batch, TrainingError> {
+fn prepare(
+    dataset: &RecordDataset,
+    settings: &PipelineSettings,
+    step: u64,
+    order: &mut EpochOrder,
+) -> Result<Batch, TrainingError> {
     let mut batch = Batch { step, images: Vec::new(), size: (0, 0), groundtruth: Vec::new(), names: Vec::new() };
-    let mut order = None;
     for i in 0..settings.batch_size as u64 {
         let position = step * settings.batch_size as u64 + i;
-        let example = dataset.load(example_at(position, dataset.len(), settings, &mut order))?;
+        let example = dataset.load(example_at(position, dataset.len(), settings, order))?;
         let mut view = View::whole(example.size, example.objects.clone());
         let mut draws = Draws::new(settings.seed, AUGMENT, position);
         for augmentation in &settings.augmentation {
@@ -235,7 +239,7 @@ fn prepare(dataset: &RecordDataset, settings: &PipelineSettings, step: u64) -> R
 }
 
 /// Appends an RGB picture of interleaved pixels as three planes.
-fn push_planes(images: &mut Vec<f32>, pixels: &[f32]) {
+pub(crate) fn push_planes(images: &mut Vec<f32>, pixels: &[f32]) {
     for channel in 0..3 {
         images.extend(pixels.iter().skip(channel).step_by(3));
     }

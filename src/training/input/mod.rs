@@ -8,5 +8,6 @@
 mod batches;
 mod records;
 
+pub(crate) use batches::push_planes;
 pub use batches::{Batch, BatchPipeline, PipelineSettings};
 pub use records::{Example, RecordDataset};
