@@ -186,25 +186,39 @@ fn prepare(args: &Args, project: &mut Project, progress: &mut Progress) -> anyho
 
 /// Fits the template to a few minutes of training from random weights. What counts there is how far a
 /// network comes in each step, not how well it would do after a day: Adam instead of momentum, more
-/// weight on the boxes, all anchors in the finest layer, and milder crops than a longer run would need.
+/// weight on the boxes, milder crops than a longer run would need, and anchors for the sizes that the
+/// things have. Three grids do: their anchors are large for their cells, so that each box has six of
+/// them to learn from instead of four, and the grids of four cells and one, on which a batch is too
+/// small a sample to normalize by, fall away.
 fn for_a_short_run(template: &str, num_steps: u32) -> anyhow::Result<String> {
     const RATE: &str = "train_config.optimizer.adam_optimizer.learning_rate.cosine_decay_learning_rate";
-    const CROP: &str = "train_config.data_augmentation_options[1].random_crop_image";
-    let mut text = boxwright_config::remove_field(template, "train_config.data_augmentation_options[1]")?;
-    let crop = [("random_coef", "0.5"), ("min_object_covered", "0.7"), ("min_area", "0.5"), ("overlap_thresh", "0.5")];
-    for (name, value) in crop {
-        text = boxwright_config::set_field(&text, &format!("{CROP}.{name}"), value)?;
+    const CROP: &str = "train_config.data_augmentation_options[1]";
+    const ANCHORS: &str = "model.ssd.anchor_generator.ssd_anchor_generator";
+    let mut text = template.to_owned();
+    for field in [CROP.to_owned(), format!("{ANCHORS}.min_scale"), format!("{ANCHORS}.max_scale")] {
+        text = boxwright_config::remove_field(&text, &field)?;
     }
+    let warmup_steps = (num_steps / 20).to_string();
+    let num_steps = num_steps.to_string();
     let settings = [
-        ("model.ssd.anchor_generator.ssd_anchor_generator.reduce_boxes_in_lowest_layer".to_owned(), "false".to_owned()),
-        ("model.ssd.loss.localization_weight".to_owned(), "4.0".to_owned()),
-        (format!("{RATE}.learning_rate_base"), "0.006".to_owned()),
-        (format!("{RATE}.total_steps"), num_steps.to_string()),
-        (format!("{RATE}.warmup_learning_rate"), "0.0006".to_owned()),
-        (format!("{RATE}.warmup_steps"), (num_steps / 20).to_string()),
+        ("model.ssd.feature_extractor".to_owned(), "num_layers", "3"),
+        (ANCHORS.to_owned(), "num_layers", "3"),
+        (ANCHORS.to_owned(), "scales[0]", "0.25"),
+        (ANCHORS.to_owned(), "scales[1]", "0.4"),
+        (ANCHORS.to_owned(), "scales[2]", "0.6"),
+        (ANCHORS.to_owned(), "reduce_boxes_in_lowest_layer", "false"),
+        ("model.ssd.loss".to_owned(), "localization_weight", "4.0"),
+        (RATE.to_owned(), "learning_rate_base", "0.006"),
+        (RATE.to_owned(), "total_steps", num_steps.as_str()),
+        (RATE.to_owned(), "warmup_learning_rate", "0.0006"),
+        (RATE.to_owned(), "warmup_steps", warmup_steps.as_str()),
+        (format!("{CROP}.random_crop_image"), "random_coef", "0.5"),
+        (format!("{CROP}.random_crop_image"), "min_object_covered", "0.7"),
+        (format!("{CROP}.random_crop_image"), "min_area", "0.5"),
+        (format!("{CROP}.random_crop_image"), "overlap_thresh", "0.5"),
     ];
-    for (field, value) in settings {
-        text = boxwright_config::set_field(&text, &field, &value)?;
+    for (block, field, value) in settings {
+        text = boxwright_config::set_field(&text, &format!("{block}.{field}"), value)?;
     }
     Ok(text)
 }
