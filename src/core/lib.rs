@@ -5,6 +5,7 @@
 //! depends on it and it depends on nothing of the house, so its types are the words in which the
 //! rooms talk to each other.
 
+pub mod anchors;
 pub mod annotation;
 pub mod dataset;
 pub mod detection;

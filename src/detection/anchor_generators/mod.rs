@@ -1,5 +1,6 @@
 //! Anchors: the boxes that a detector starts from, one set for each place of each feature map.
+//!
+//! The generators are pure arithmetic and live in the core room, where the check of a config lays the
+//! same anchors over the data without a model.
 
-mod ssd;
-
-pub use ssd::{BoxSpec, MultipleGridAnchorGenerator, SsdAnchorSettings, create_ssd_anchors};
+pub use boxwright_core::anchors::*;
