@@ -2,7 +2,15 @@
 //!
 //! They are plain numbers, so they live here: the models of the detection room are built on them, and
 //! the check of a config asks, without a model, whether any of them would match a box of the data.
+//! Every generator is a list of [`AnchorGrid`]s; the order of the anchors is part of the contract with
+//! every checkpoint.
 
+mod grid;
+mod multiscale;
 mod ssd;
+mod tiles;
 
+pub use grid::GridAnchorGenerator;
+pub use multiscale::MultiscaleGridAnchorGenerator;
 pub use ssd::{BoxSpec, MultipleGridAnchorGenerator, SsdAnchorSettings, create_ssd_anchors};
+pub use tiles::AnchorGrid;

@@ -5,6 +5,8 @@
 //! the box specification fastest. The arithmetic is `f32` but for the scales, which TFOD works out
 //! in Python's `f64`.
 
+use super::AnchorGrid;
+
 /// The shape of one anchor: its scale relative to the shorter side, and width over height.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct BoxSpec {
@@ -123,46 +125,26 @@ impl MultipleGridAnchorGenerator {
     /// If there is not one feature map shape `[height, width]` for each layer.
     pub fn generate(&self, feature_map_shapes: &[[usize; 2]], image_size: [usize; 2]) -> Vec<[f32; 4]> {
         assert_eq!(feature_map_shapes.len(), self.box_specs.len(), "one feature map for each layer of anchors");
+        let mut anchors = Vec::new();
+        self.grids(feature_map_shapes, image_size).iter().for_each(|grid| grid.append_to(&mut anchors));
+        anchors
+    }
+
+    /// The grids of these anchors, in fractions of the picture, one for each feature map.
+    pub fn grids(&self, feature_map_shapes: &[[usize; 2]], image_size: [usize; 2]) -> Vec<AnchorGrid> {
         let image = image_size.map(|side| side as f32);
         let shorter = image[0].min(image[1]);
         let base = [0, 1].map(|axis| shorter / image[axis] * self.base_anchor_size[axis]);
-        let mut anchors = Vec::new();
-        for (layer, (&shape, specs)) in feature_map_shapes.iter().zip(&self.box_specs).enumerate() {
+        let grid = |(layer, (&shape, specs)): (usize, (&[usize; 2], &Vec<BoxSpec>))| {
             let in_pixels = |list: &Option<Vec<[f32; 2]>>| {
                 let pair = list.as_ref()?.get(layer)?;
                 Some([pair[0] / image[0], pair[1] / image[1]])
             };
             let stride = in_pixels(&self.anchor_strides).unwrap_or_else(|| shape.map(|n| 1.0 / n as f32));
             let offset = in_pixels(&self.anchor_offsets).unwrap_or_else(|| stride.map(|s| 0.5 * s));
-            tile_anchors(shape, specs, base, stride, offset, &mut anchors);
-        }
-        anchors
-    }
-}
-
-/// The anchors of one grid: each specification around each centre.
-fn tile_anchors(
-    grid: [usize; 2],
-    specs: &[BoxSpec],
-    base: [f32; 2],
-    stride: [f32; 2],
-    offset: [f32; 2],
-    anchors: &mut Vec<[f32; 4]>,
-) {
-    let half_sizes: Vec<[f32; 2]> = specs
-        .iter()
-        .map(|spec| {
-            let root = spec.aspect_ratio.sqrt();
-            [0.5 * (spec.scale / root * base[0]), 0.5 * (spec.scale * root * base[1])]
-        })
-        .collect();
-    anchors.reserve(grid[0] * grid[1] * specs.len());
-    for row in 0..grid[0] {
-        let y = row as f32 * stride[0] + offset[0];
-        for column in 0..grid[1] {
-            let x = column as f32 * stride[1] + offset[1];
-            anchors.extend(half_sizes.iter().map(|[h, w]| [y - h, x - w, y + h, x + w]));
-        }
+            AnchorGrid { shape, stride, offset, half_sizes: AnchorGrid::half_sizes(specs.iter().copied(), base) }
+        };
+        feature_map_shapes.iter().zip(&self.box_specs).enumerate().map(grid).collect()
     }
 }
 
