@@ -51,7 +51,7 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 
-# Every test with `parity` in its path compares with the reference numbers in GOLDEN and prints its table.
+# Every test with `parity` in its path compares with the reference numbers in GOLDEN; their rows are the table.
 parity: setup
 	@if [[ -d "$(GOLDEN)" ]]; then \
 	    BOXWRIGHT_GOLDEN="$(abspath $(GOLDEN))" $(CARGO) test --release --workspace --no-fail-fast -- parity --show-output \

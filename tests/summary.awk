@@ -1,6 +1,7 @@
 # Reads what `cargo test -- --show-output` prints and keeps it short: the output of tests that passed is left out, but
-# at the end stands every test that was skipped, with its reason. With `-v tables=1` their output is shown instead,
-# and it is an error if no test ran at all.
+# at the end stands every test that was skipped, with its reason. With `-v tables=1` the rows of the parity table
+# (`parity | what | cases | deviation | tolerance | verdict`) stand at the end instead, sorted, and it is an error if
+# there is none.
 
 /^successes:$/ { hidden = 1; next }
 /^failures:$/ { hidden = 0 }
@@ -10,21 +11,29 @@
         if ($(field + 1) ~ /^passed/) passed += $field
         else if ($(field + 1) ~ /^failed/) failed += $field
 }
-hidden && /^---- .* stdout ----$/ { name = $2; next }
-hidden && /^skipped/ { skipped[++count] = name ": " $0 }
-hidden {
-    # A list of names, indented by four, ends each section; the rest is what the tests printed.
-    if (tables && $0 != "" && $0 !~ /^    [A-Za-z0-9_:]+$/) print
-    next
+/^---- .* stdout ----$/ { name = $2 }
+/^parity \| / {
+    row = substr($0, 10)
+    # Kept in order, so that the table reads the same whatever test ended first.
+    for (at = ++rows; at > 1 && table[at - 1] > row; at--) table[at] = table[at - 1]
+    table[at] = row
+    if (row ~ / MISSED at /) missed++
 }
-tables && (/^test / || /^running / || /^$/) && !/FAILED/ { next }
+hidden && /^skipped/ && !seen[name $0]++ { skipped[++count] = name ": " $0 }
+hidden { next }
+tables && (/^test / || /^running / || /^test result:/ || /^$/) && !/FAILED/ { next }
 { print; fflush() }
 
 END {
+    if (tables) {
+        printf "\n%-34s | %11s | %9s | %7s | %s\n", "what", "cases", "deviation", "allowed", "verdict"
+        for (i = 1; i <= rows; i++) print table[i]
+        printf "\n%d rows, %d missed\n", rows, missed
+    }
     printf "\n%d tests passed, %d failed, %d skipped something\n", passed, failed, count
     for (i = 1; i <= count; i++) print "  " skipped[i]
-    if (tables && passed + failed == 0) {
-        print "no test has this name"
+    if (tables && rows == 0) {
+        print "no test printed a row of the table"
         exit 1
     }
 }

@@ -187,6 +187,10 @@ fn manifest_misses(room: &Room, manifest: &str) -> Vec<String> {
             if section != "dev-dependencies" && !["kernels", "studio"].contains(&room.name) {
                 misses.push(format!("{here}: `{name}` is for kernels and studio"));
             }
+        } else if name == "boxwright-golden" {
+            if section != "dev-dependencies" {
+                misses.push(format!("{here}: `{name}` is for tests"));
+            }
         } else if let Some(other) = name.strip_prefix("boxwright-") {
             if !room.uses.contains(&other) {
                 misses.push(format!("{here}: `{}` must not know `{other}`", room.name));

@@ -1,5 +1,4 @@
 //! Parity with TFOD's own numbers, and the builders against whole configs.
 
 mod builders;
-mod golden;
 mod parity;
