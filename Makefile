@@ -19,11 +19,13 @@ WEIGHTS ?= $(SHARED)/data/weights/ssd_mobilenet_v1_0.75_coco_quant/derived_float
 SCRATCH ?= $(CARGO_TARGET_DIR)/scratch
 # Further arguments of `boxwright demo`.
 ARGS ?=
+# The Python peers of the benchmarks.
+VENV ?= $(SCRATCH)/venv
 
 CARGO := cargo
 BOXWRIGHT := $(CARGO_TARGET_DIR)/release/boxwright
 
-.PHONY: help demo test lint parity bench bench-demo bench-raccoon screenshots build setup
+.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-train-step screenshots build setup
 
 help:
 	@echo "make demo           draw a sample project, train on it, measure it, and open the studio"
@@ -32,6 +34,7 @@ help:
 	@echo "make parity         the numbers of TensorFlow's Object Detection API [GOLDEN=$(GOLDEN)]"
 	@echo "make bench          the demo and the raccoon benchmark, with their times"
 	@echo "make bench-raccoon  fine-tune on real photographs [RACCOON=$(RACCOON)]"
+	@echo "make bench-train-step  a training step beside PyTorch's"
 	@echo "make screenshots    the pictures of the README, taken anew"
 	@echo "make setup          install what this machine lacks"
 
@@ -60,7 +63,7 @@ parity: setup
 	    echo "parity: skipped, there is no folder $(GOLDEN)"; \
 	fi
 
-bench: bench-demo bench-raccoon
+bench: bench-demo bench-raccoon bench-train-step
 
 # The main job from a built binary and from nothing else: ten minutes on two cores, mAP@.5 of 0.75 and more.
 bench-demo: build
@@ -69,6 +72,11 @@ bench-demo: build
 
 bench-raccoon: build
 	@BOXWRIGHT="$(BOXWRIGHT)" tests/benches/raccoon.sh "$(RACCOON)" "$(WEIGHTS)" "$(SCRATCH)/raccoon"
+
+# MobileNetV2 1.0 with SSD heads, 300 x 300, batch 8: one training step here and in PyTorch.
+bench-train-step: setup
+	$(CARGO) build --release -p boxwright-kernels --example train_step_bench
+	@tests/benches/train_step.sh "$(CARGO_TARGET_DIR)/release/examples/train_step_bench" "$(VENV)"
 
 # Every station in both themes, drawn offscreen on a project that the demo made, and the empty project.
 screenshots: build
