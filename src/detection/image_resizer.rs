@@ -1,54 +1,217 @@
 //! Resizing a picture to what a model takes (TFOD's `image_resizer`).
 //!
-//! Bilinear as TensorFlow 1 did it: no half-pixel centres, no aligned corners, so output `i` looks
-//! at input `i · in / out` and no smoothing takes place when shrinking. A model that was trained on
-//! such pictures needs exactly such pictures.
+//! What size comes out is decided here, how pixels are computed in [`crate::resize`]. Where a resizer
+//! fills up, the picture's own pixels lie in the upper left corner, and [`Resized`] says how many there
+//! are: the true shape, by which boxes go into the filled frame and back.
+
+use boxwright_core::geometry::NormalizedBox;
+
+pub use crate::resize::ResizeMethod;
+use crate::resize::resize;
+
+/// The largest picture that a resizer makes where the config sets no limit, in pixels.
+const MAX_PIXELS: f32 = 67_108_864.0;
+
+/// What size a picture gets, and how.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ImageResizer {
+    /// What size.
+    pub sizing: Sizing,
+    /// How new pixels are computed.
+    pub method: ResizeMethod,
+    /// Make the result grey, with one channel.
+    pub convert_to_grayscale: bool,
+}
 
 /// What size a picture gets.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum ImageResizer {
-    /// This size, whatever the aspect ratio.
+pub enum Sizing {
+    /// `fixed_shape_resizer`: this size, whatever the aspect ratio.
     FixedShape {
         /// Rows.
         height: usize,
         /// Columns.
         width: usize,
     },
-    /// The shorter side becomes `min_dimension`, unless the longer would exceed `max_dimension`.
+    /// `keep_aspect_ratio_resizer`: the shorter side becomes `min_dimension`, unless the longer would
+    /// exceed `max_dimension`.
     KeepAspectRatio {
         /// Wanted length of the shorter side.
         min_dimension: usize,
-        /// Largest length of the longer side; 0 for no limit.
+        /// Largest length of the longer side.
         max_dimension: usize,
         /// Fill below and to the right up to a square of `max_dimension`, with this colour.
         pad: Option<[f32; 3]>,
     },
+    /// `identity_resizer`: the size that it has.
+    Identity,
+    /// `conditional_shape_resizer` with GREATER: the longer side becomes the threshold where it is longer.
+    ShrinkTo {
+        /// The threshold.
+        max_dimension: usize,
+    },
+    /// `conditional_shape_resizer` with SMALLER: the shorter side becomes the threshold where it is shorter.
+    GrowTo {
+        /// The threshold.
+        min_dimension: usize,
+    },
+    /// `pad_to_multiple_resizer`: both sides are filled with black up to a multiple of this.
+    PadToMultiple {
+        /// The number; above 0.
+        multiple: usize,
+    },
+}
+
+/// A picture as a model takes it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resized {
+    /// The values, 0 to 255 where the picture's were; interleaved, rows from top to bottom.
+    pub pixels: Vec<f32>,
+    /// Rows and columns.
+    pub size: (usize, usize),
+    /// Rows and columns that are the picture's and not filled up.
+    pub true_size: (usize, usize),
+    /// Values a pixel: 3, or 1 where the resizer makes grey.
+    pub channels: usize,
+}
+
+impl Resized {
+    /// TFOD's `true_image_shape`: height, width, channels.
+    pub fn true_shape(&self) -> [usize; 3] {
+        [self.true_size.0, self.true_size.1, self.channels]
+    }
+
+    /// A box of the picture as a box of the filled frame.
+    pub fn to_frame(&self, b: NormalizedBox) -> NormalizedBox {
+        if self.size == self.true_size {
+            return b;
+        }
+        let (h, w) = self.frame();
+        NormalizedBox::new(b.ymin / h, b.xmin / w, b.ymax / h, b.xmax / w)
+    }
+
+    /// A box of the filled frame as a box of the picture.
+    pub fn from_frame(&self, b: NormalizedBox) -> NormalizedBox {
+        if self.size == self.true_size {
+            return b;
+        }
+        let (h, w) = self.frame();
+        NormalizedBox::new(b.ymin * h, b.xmin * w, b.ymax * h, b.xmax * w)
+    }
+
+    /// Height and width of the frame in units of the picture.
+    fn frame(&self) -> (f32, f32) {
+        let part = |all: usize, own: usize| all as f32 / own.max(1) as f32;
+        (part(self.size.0, self.true_size.0), part(self.size.1, self.true_size.1))
+    }
 }
 
 impl ImageResizer {
-    /// The size of the picture's own pixels after resizing, `(height, width)`, without any padding.
+    /// Bilinear to one size.
+    pub const fn fixed_shape(height: usize, width: usize) -> Self {
+        Self::bilinear(Sizing::FixedShape { height, width })
+    }
+
+    /// Bilinear, keeping the aspect ratio, without filling up.
+    pub const fn keep_aspect_ratio(min_dimension: usize, max_dimension: usize) -> Self {
+        Self::bilinear(Sizing::KeepAspectRatio { min_dimension, max_dimension, pad: None })
+    }
+
+    /// Bilinear and in colour.
+    pub const fn bilinear(sizing: Sizing) -> Self {
+        Self { sizing, method: ResizeMethod::Bilinear, convert_to_grayscale: false }
+    }
+
+    /// Values a pixel of the result.
+    pub const fn channels(&self) -> usize {
+        if self.convert_to_grayscale { 1 } else { 3 }
+    }
+
+    /// The one size that every picture gets, `(height, width)`; `None` where it depends on the picture.
+    pub const fn fixed_size(&self) -> Option<(usize, usize)> {
+        match self.sizing {
+            Sizing::FixedShape { height, width } => Some((height, width)),
+            Sizing::KeepAspectRatio { max_dimension, pad: Some(_), .. } => Some((max_dimension, max_dimension)),
+            _ => None,
+        }
+    }
+
+    /// The size of the picture's own pixels after resizing, `(height, width)`, without any filling.
     pub fn resized_size(&self, height: usize, width: usize) -> (usize, usize) {
-        match *self {
-            Self::FixedShape { height, width } => (height, width),
-            Self::KeepAspectRatio { min_dimension, max_dimension, .. } => {
+        let (long, short) = (height.max(width), height.min(width));
+        match self.sizing {
+            Sizing::FixedShape { height, width } => (height, width),
+            Sizing::KeepAspectRatio { min_dimension, max_dimension, .. } => {
                 keep_aspect_size(height, width, min_dimension, max_dimension)
             }
+            Sizing::Identity | Sizing::PadToMultiple { .. } => (height, width),
+            Sizing::ShrinkTo { max_dimension } if long > max_dimension => {
+                truncated_size(height, width, max_dimension as f32 / long as f32)
+            }
+            Sizing::GrowTo { min_dimension } if (1..min_dimension).contains(&short) => {
+                // A very long and thin picture would grow without bound.
+                let most = (MAX_PIXELS / (height as f32 * width as f32)).sqrt().max(1.0);
+                truncated_size(height, width, (min_dimension as f32 / short as f32).min(most))
+            }
+            Sizing::ShrinkTo { .. } | Sizing::GrowTo { .. } => (height, width),
         }
+    }
+
+    /// The size of the result, `(height, width)`, filling included.
+    pub fn output_size(&self, height: usize, width: usize) -> (usize, usize) {
+        let own = self.resized_size(height, width);
+        match self.sizing {
+            Sizing::KeepAspectRatio { max_dimension, pad: Some(_), .. } => {
+                (max_dimension.max(own.0), max_dimension.max(own.1))
+            }
+            Sizing::PadToMultiple { multiple } if multiple > 0 => {
+                (own.0.next_multiple_of(multiple), own.1.next_multiple_of(multiple))
+            }
+            _ => own,
+        }
+    }
+
+    /// Resizes an RGB picture of interleaved pixels.
+    ///
+    /// # Panics
+    /// If `rgb` does not hold `height · width` pixels.
+    pub fn resize<T: Copy + Into<f32>>(&self, rgb: &[T], height: usize, width: usize) -> Resized {
+        let true_size = self.resized_size(height, width);
+        let size = self.output_size(height, width);
+        // TFOD's conditional resizers alone align the corners.
+        let align_corners = matches!(self.sizing, Sizing::ShrinkTo { .. } | Sizing::GrowTo { .. });
+        let mut pixels = resize(rgb, (height, width), true_size, self.method, align_corners);
+        if size != true_size {
+            let colour = match self.sizing {
+                Sizing::KeepAspectRatio { pad: Some(colour), .. } => colour,
+                _ => [0.0; 3],
+            };
+            pixels = pad_below_and_right(&pixels, true_size, size, colour);
+        }
+        if self.convert_to_grayscale {
+            pixels = pixels.chunks_exact(3).map(|p| luminance([p[0], p[1], p[2]])).collect();
+        }
+        Resized { pixels, size, true_size, channels: self.channels() }
     }
 }
 
-/// The size by TFOD's `resize_to_range`: `f32` arithmetic, halves rounded to even.
+/// The grey of a colour, by TFOD's weights.
+pub fn luminance([r, g, b]: [f32; 3]) -> f32 {
+    r * 0.2989 + g * 0.587 + b * 0.114
+}
+
+/// The size by TFOD's `resize_to_range`: the smaller of the two factors, `f32` arithmetic, halves rounded to even.
 fn keep_aspect_size(height: usize, width: usize, min_dimension: usize, max_dimension: usize) -> (usize, usize) {
     let (h, w) = (height as f32, width as f32);
-    let scaled = |factor: f32| {
-        let side = |length: f32| ((length * factor).round_ties_even() as usize).max(1);
-        (side(h), side(w))
-    };
-    let large = scaled(min_dimension as f32 / h.min(w));
-    if max_dimension > 0 && large.0.max(large.1) > max_dimension {
-        return scaled(max_dimension as f32 / h.max(w));
-    }
-    large
+    let factor = (min_dimension as f32 / h.min(w)).min(max_dimension as f32 / h.max(w));
+    let side = |length: f32| ((length * factor).round_ties_even() as usize).clamp(1, max_dimension.max(1));
+    (side(h), side(w))
+}
+
+/// The size by TFOD's `resize_to_min_dimension` and `resize_to_max_dimension`, which cut the fraction off.
+fn truncated_size(height: usize, width: usize, factor: f32) -> (usize, usize) {
+    let side = |length: usize| ((length as f32 * factor) as usize).max(1);
+    (side(height), side(width))
 }
 
 /// Resizes an RGB picture of interleaved pixels; returns it and its `(height, width)`.
@@ -61,87 +224,8 @@ pub fn resize_image<T: Copy + Into<f32>>(
     height: usize,
     width: usize,
 ) -> (Vec<f32>, (usize, usize)) {
-    assert_eq!(rgb.len(), height * width * 3, "{height} rows of {width} RGB pixels");
-    let (new_height, new_width) = resizer.resized_size(height, width);
-    let resized = resize_bilinear(rgb, (height, width), (new_height, new_width));
-    match *resizer {
-        ImageResizer::KeepAspectRatio { max_dimension, pad: Some(colour), .. } => {
-            let size = (max_dimension.max(new_height), max_dimension.max(new_width));
-            (pad_below_and_right(&resized, (new_height, new_width), size, colour), size)
-        }
-        _ => (resized, (new_height, new_width)),
-    }
-}
-
-/// Where one output row or column looks, and how much of the second neighbour it takes.
-struct Source {
-    lower: usize,
-    upper: usize,
-    fraction: f32,
-}
-
-fn sources(input: usize, output: usize) -> Vec<Source> {
-    let scale = input as f32 / output as f32;
-    (0..output)
-        .map(|i| {
-            let at = i as f32 * scale;
-            let lower = (at.floor() as usize).min(input - 1);
-            Source { lower, upper: (lower + 1).min(input - 1), fraction: at - at.floor() }
-        })
-        .collect()
-}
-
-/// Bilinear resizing of interleaved RGB. A picture without pixels becomes black.
-fn resize_bilinear<T: Copy + Into<f32>>(rgb: &[T], (h, w): (usize, usize), (oh, ow): (usize, usize)) -> Vec<f32> {
-    if (h, w) == (oh, ow) {
-        return rgb.iter().map(|&value| value.into()).collect();
-    }
-    let mut output = vec![0.0f32; oh * ow * 3];
-    if rgb.is_empty() || output.is_empty() {
-        return output;
-    }
-    let columns = sources(w, ow);
-    // The two input rows that an output row lies between, already resized along the row. Enlarging
-    // uses each of them several times.
-    let mut rows = [RowCache::new(ow), RowCache::new(ow)];
-    for (source, out_row) in sources(h, oh).iter().zip(output.chunks_exact_mut(ow * 3)) {
-        if rows[0].holds != Some(source.lower) && rows[1].holds == Some(source.lower) {
-            rows.swap(0, 1);
-        }
-        rows[0].fill(rgb, source.lower, w, &columns);
-        rows[1].fill(rgb, source.upper, w, &columns);
-        let (top, bottom) = (&rows[0].values, &rows[1].values);
-        for ((out, &top), &bottom) in out_row.iter_mut().zip(top).zip(bottom) {
-            *out = top + (bottom - top) * source.fraction;
-        }
-    }
-    output
-}
-
-struct RowCache {
-    holds: Option<usize>,
-    values: Vec<f32>,
-}
-
-impl RowCache {
-    fn new(width: usize) -> Self {
-        Self { holds: None, values: vec![0.0; width * 3] }
-    }
-
-    fn fill<T: Copy + Into<f32>>(&mut self, rgb: &[T], row: usize, width: usize, columns: &[Source]) {
-        if self.holds == Some(row) {
-            return;
-        }
-        self.holds = Some(row);
-        let pixels = &rgb[row * width * 3..(row + 1) * width * 3];
-        for (out, source) in self.values.chunks_exact_mut(3).zip(columns) {
-            let (left, right) = (&pixels[source.lower * 3..][..3], &pixels[source.upper * 3..][..3]);
-            for channel in 0..3 {
-                let (left, right): (f32, f32) = (left[channel].into(), right[channel].into());
-                out[channel] = left + (right - left) * source.fraction;
-            }
-        }
-    }
+    let resized = resizer.resize(rgb, height, width);
+    (resized.pixels, resized.size)
 }
 
 fn pad_below_and_right(rgb: &[f32], (h, w): (usize, usize), (oh, ow): (usize, usize), colour: [f32; 3]) -> Vec<f32> {
@@ -162,42 +246,60 @@ mod tests {
         values.iter().flat_map(|&v| [v, v, v]).collect()
     }
 
-    fn first_channel(rgb: &[f32]) -> Vec<f32> {
-        rgb.iter().step_by(3).copied().collect()
+    #[test]
+    fn padding_lies_below_and_to_the_right_and_boxes_follow() {
+        let pad = Some([7.0, 8.0, 9.0]);
+        let resizer = ImageResizer::bilinear(Sizing::KeepAspectRatio { min_dimension: 1, max_dimension: 2, pad });
+        let out = resizer.resize(&grey(&[1, 2]), 1, 2);
+        assert_eq!((out.size, out.true_shape()), ((2, 2), [1, 2, 3]));
+        assert_eq!(out.pixels, [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 7.0, 8.0, 9.0, 7.0, 8.0, 9.0]);
+        let b = NormalizedBox::new(0.0, 0.5, 1.0, 1.0);
+        assert_eq!(out.to_frame(b), NormalizedBox::new(0.0, 0.5, 0.5, 1.0));
+        assert_eq!(out.from_frame(out.to_frame(b)), b);
+        assert_eq!(resizer.fixed_size(), Some((2, 2)));
     }
 
     #[test]
-    fn doubling_looks_at_the_neighbour_to_the_right() {
-        let resizer = ImageResizer::FixedShape { height: 1, width: 4 };
-        let (out, size) = resize_image(&resizer, &grey(&[0, 10]), 1, 2);
-        assert_eq!((first_channel(&out), size), (vec![0.0, 5.0, 10.0, 10.0], (1, 4)));
-    }
-
-    #[test]
-    fn halving_skips_without_smoothing() {
-        let resizer = ImageResizer::FixedShape { height: 1, width: 2 };
-        let (out, _) = resize_image(&resizer, &grey(&[1, 100, 3, 100]), 1, 4);
-        assert_eq!(first_channel(&out), [1.0, 3.0]);
-    }
-
-    #[test]
-    fn padding_lies_below_and_to_the_right() {
-        let resizer = ImageResizer::KeepAspectRatio { min_dimension: 1, max_dimension: 2, pad: Some([7.0, 8.0, 9.0]) };
-        let (out, size) = resize_image(&resizer, &grey(&[1, 2]), 1, 2);
-        assert_eq!(size, (2, 2));
-        assert_eq!(out, [1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 7.0, 8.0, 9.0, 7.0, 8.0, 9.0]);
+    fn padding_to_a_multiple_keeps_the_pixels() {
+        let resizer = ImageResizer::bilinear(Sizing::PadToMultiple { multiple: 4 });
+        assert_eq!(resizer.output_size(101, 199), (104, 200));
+        let out = resizer.resize(&grey(&[5]), 1, 1);
+        assert_eq!((out.size, out.true_size), ((4, 4), (1, 1)));
+        assert_eq!((out.pixels[0], out.pixels[3], out.pixels.iter().sum::<f32>()), (5.0, 0.0, 15.0));
     }
 
     #[test]
     fn a_picture_without_pixels_becomes_black() {
-        let resizer = ImageResizer::FixedShape { height: 2, width: 1 };
-        assert_eq!(resize_image::<u8>(&resizer, &[], 0, 5).0, [0.0; 6]);
+        let out = ImageResizer::fixed_shape(2, 1).resize::<u8>(&[], 0, 5);
+        assert_eq!((out.pixels, out.size), (vec![0.0; 6], (2, 1)));
     }
 
     #[test]
     fn the_longer_side_is_limited() {
-        let resizer = ImageResizer::KeepAspectRatio { min_dimension: 600, max_dimension: 1024, pad: None };
+        let resizer = ImageResizer::keep_aspect_ratio(600, 1024);
         assert_eq!(resizer.resized_size(1326, 296), (1024, 229));
         assert_eq!(resizer.resized_size(279, 262), (639, 600));
+        assert_eq!(resizer.resized_size(1, 16_000), (1, 1024));
+    }
+
+    #[test]
+    fn conditional_resizers_leave_the_others_alone() {
+        let shrink = ImageResizer::bilinear(Sizing::ShrinkTo { max_dimension: 300 });
+        assert_eq!([shrink.resized_size(200, 300), shrink.resized_size(200, 401)], [(200, 300), (149, 300)]);
+        let grow = ImageResizer::bilinear(Sizing::GrowTo { min_dimension: 300 });
+        assert_eq!([grow.resized_size(300, 400), grow.resized_size(150, 401)], [(300, 400), (300, 802)]);
+        let (h, w) = ImageResizer::bilinear(Sizing::GrowTo { min_dimension: 8192 }).resized_size(1, 16_384);
+        assert!(h * w <= MAX_PIXELS as usize, "{h} × {w}");
+        // Aligned corners: the last pixel is the picture's last.
+        let out = ImageResizer::bilinear(Sizing::GrowTo { min_dimension: 2 }).resize(&grey(&[0, 30]), 1, 2);
+        assert_eq!((out.size, out.pixels[9]), ((2, 4), 30.0));
+    }
+
+    #[test]
+    fn grey_has_one_channel() {
+        let resizer = ImageResizer { convert_to_grayscale: true, ..ImageResizer::fixed_shape(1, 1) };
+        let out = resizer.resize(&[100u8, 0, 0], 1, 1);
+        assert_eq!((out.pixels, out.channels), (vec![luminance([100.0, 0.0, 0.0])], 1));
+        assert!((luminance([100.0, 0.0, 0.0]) - 29.89).abs() < 1e-4 && (luminance([1.0; 3]) - 0.9999).abs() < 1e-6);
     }
 }

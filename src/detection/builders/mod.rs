@@ -5,6 +5,7 @@
 //! `use_matmul_gather`, `inplace_batchnorm_update`, …) change no result and are accepted.
 
 mod hyperparams_builder;
+mod image_resizer_builder;
 mod losses_builder;
 mod model_builder;
 mod parts;
@@ -12,9 +13,10 @@ mod post_processing_builder;
 mod predictor_builder;
 
 pub use hyperparams_builder::hyperparams;
+pub use image_resizer_builder::{image_resizer, model_image_resizer};
 pub use losses_builder::{ConfiguredLosses, losses};
 pub use model_builder::{build_ssd, image_resizer_of};
-pub use parts::{anchor_generator, box_coder, image_resizer, matcher, region_similarity};
+pub use parts::{anchor_generator, box_coder, matcher, region_similarity};
 pub use post_processing_builder::post_processing;
 pub use predictor_builder::{box_predictor, feature_extractor};
 

@@ -5,12 +5,12 @@ use boxwright_core::label_map::LabelId;
 use burn::tensor::Device;
 
 use super::{
-    BuildError, Built, anchor_generator, box_coder, box_predictor, feature_extractor, image_resizer, losses, matcher,
-    number, post_processing, refuse, region_similarity, required, size,
+    BuildError, Built, anchor_generator, box_coder, box_predictor, feature_extractor, losses, matcher,
+    model_image_resizer, number, post_processing, refuse, region_similarity, required, size,
 };
 use crate::box_predictors::ConvolutionalBoxPredictor;
 use crate::feature_extractors::SsdMobileNetV1FeatureExtractor;
-use crate::image_resizer::ImageResizer;
+use crate::image_resizer::{ImageResizer, Sizing};
 use crate::layers::LayerBuilder;
 use crate::meta_architectures::ssd::{SsdModel, SsdSettings};
 use crate::target_assigner::TargetAssigner;
@@ -56,14 +56,14 @@ fn ssd_config(model: &proto::DetectionModel) -> Built<&proto::Ssd> {
 
 fn resizer(config: &proto::Ssd) -> Built<ImageResizer> {
     let message = required(&config.image_resizer, "image_resizer", "is not set; add fixed_shape_resizer { … }")?;
-    image_resizer(message).map_err(|e| e.within("image_resizer"))
+    model_image_resizer(message).map_err(|e| e.within("image_resizer"))
 }
 
 fn build(config: &proto::Ssd, seed: u64, device: &Device) -> Built<SsdModel> {
     refuse_unsupported(config)?;
-    let ImageResizer::FixedShape { height, width } = resizer(config)? else {
+    let Sizing::FixedShape { height, width } = resizer(config)?.sizing else {
         return refuse(
-            "image_resizer.keep_aspect_ratio_resizer",
+            "image_resizer",
             "is not supported for SSD, whose anchors need one size; use fixed_shape_resizer",
         );
     };

@@ -1,76 +1,12 @@
-//! The small parts: resizer, anchors, box coder, matcher, similarity.
+//! The small parts: anchors, box coder, matcher, similarity.
 
 use boxwright_config::proto;
 
 use super::{Built, number, refuse, size};
 use crate::anchor_generators::{MultipleGridAnchorGenerator, SsdAnchorSettings, create_ssd_anchors};
 use crate::box_coders::FasterRcnnBoxCoder;
-use crate::image_resizer::ImageResizer;
 use crate::matchers::{ArgMaxMatcher, Thresholds};
 use crate::region_similarity::RegionSimilarity;
-
-/// Longest side of a picture that a model may ask for.
-const MAX_SIDE: usize = 8192;
-
-/// The `image_resizer` message.
-///
-/// # Errors
-/// A resizer or a method that is not supported, or an impossible size.
-pub fn image_resizer(config: &proto::ImageResizer) -> Built<ImageResizer> {
-    use proto::image_resizer::ImageResizerOneof as Kind;
-    let bilinear = |method: proto::ResizeType, grey: bool, message: &str| {
-        if method != proto::ResizeType::Bilinear {
-            return refuse(
-                &format!("{message}.resize_method"),
-                format!("{} is not supported; use BILINEAR", method.as_str_name()),
-            );
-        }
-        if grey {
-            return refuse(&format!("{message}.convert_to_grayscale"), "is not supported; set it to false");
-        }
-        Ok(())
-    };
-    match &config.image_resizer_oneof {
-        Some(Kind::FixedShapeResizer(fixed)) => {
-            bilinear(fixed.resize_method(), fixed.convert_to_grayscale(), "fixed_shape_resizer")?;
-            Ok(ImageResizer::FixedShape {
-                height: size(fixed.height(), 1..=MAX_SIDE, "fixed_shape_resizer.height")?,
-                width: size(fixed.width(), 1..=MAX_SIDE, "fixed_shape_resizer.width")?,
-            })
-        }
-        Some(Kind::KeepAspectRatioResizer(keep)) => {
-            bilinear(keep.resize_method(), keep.convert_to_grayscale(), "keep_aspect_ratio_resizer")?;
-            let min_dimension = size(keep.min_dimension(), 1..=MAX_SIDE, "keep_aspect_ratio_resizer.min_dimension")?;
-            let max_dimension = size(keep.max_dimension(), 1..=MAX_SIDE, "keep_aspect_ratio_resizer.max_dimension")?;
-            if min_dimension > max_dimension {
-                return refuse(
-                    "keep_aspect_ratio_resizer.min_dimension",
-                    format!("is {min_dimension}, above max_dimension, which is {max_dimension}"),
-                );
-            }
-            let pad = if keep.pad_to_max_dimension() { Some(pad_colour(&keep.per_channel_pad_value)?) } else { None };
-            Ok(ImageResizer::KeepAspectRatio { min_dimension, max_dimension, pad })
-        }
-        Some(Kind::IdentityResizer(_)) => {
-            refuse("identity_resizer", "is not supported; use fixed_shape_resizer { height: 300 width: 300 }")
-        }
-        Some(Kind::ConditionalShapeResizer(_)) => {
-            refuse("conditional_shape_resizer", "is not supported; use fixed_shape_resizer")
-        }
-        Some(Kind::PadToMultipleResizer(_)) => {
-            refuse("pad_to_multiple_resizer", "is not supported; use fixed_shape_resizer")
-        }
-        None => refuse("", "names no resizer; add fixed_shape_resizer { height: 300 width: 300 }"),
-    }
-}
-
-fn pad_colour(values: &[f32]) -> Built<[f32; 3]> {
-    match *values {
-        [] => Ok([0.0; 3]),
-        [r, g, b] => Ok([r, g, b]),
-        _ => refuse("keep_aspect_ratio_resizer.per_channel_pad_value", "needs three values, for R, G and B"),
-    }
-}
 
 /// The `anchor_generator` message.
 ///

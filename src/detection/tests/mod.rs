@@ -2,3 +2,4 @@
 
 mod builders;
 mod parity;
+mod resizers;

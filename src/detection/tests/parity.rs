@@ -10,7 +10,6 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::anchor_generators::{SsdAnchorSettings, create_ssd_anchors};
 use crate::box_coders::FasterRcnnBoxCoder;
 use crate::builders;
-use crate::image_resizer::{ImageResizer, resize_image};
 use crate::layers::{BatchNorm, BatchNormParams, Mode};
 use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss, MiningLoss};
 use crate::matchers::{ArgMaxMatcher, Match, Thresholds};
@@ -403,48 +402,6 @@ fn score_converters() {
             let ours = converter.convert(&numbers(&file["logits"]), columns, number(&case["logit_scale"]));
             row.case();
             row.compare(&format!("{converter:?}"), &ours, &numbers(&case["output"]));
-        }
-    }
-    row.finish();
-}
-
-#[test]
-fn image_resizers() {
-    let mut row = Row::new("preprocess/image_resizers (bilinear)", 1e-5);
-    for Case { json: file, .. } in cases("preprocess", &["cases.image_u8"]) {
-        for case in file["cases"].as_array().expect("cases") {
-            let name = case["name"].as_str().expect("a name");
-            let config: proto::ImageResizer =
-                text_format::parse(case["config"].as_str().expect("text"), name).expect("a config");
-            let resizer = match builders::image_resizer(&config) {
-                Ok(resizer) => resizer,
-                Err(error) => {
-                    assert!(error.field.ends_with("resize_method"), "{name}: {error}");
-                    continue;
-                }
-            };
-            let image: Vec<u8> = numbers(&case["image_u8"]).into_iter().map(|v| v as u8).collect();
-            let size = shape(&case["image_u8"]);
-            let (ours, (height, width)) = resize_image(&resizer, &image, size[0], size[1]);
-            let own = resizer.resized_size(size[0], size[1]);
-            assert_eq!(integers(&case["out_shape"])[..2], [height as i64, width as i64], "{name}");
-            assert_eq!(integers(&case["true_shape"])[..2], [own.0 as i64, own.1 as i64], "{name}");
-            row.case();
-            row.compare(name, &ours, &numbers(&case["output"]));
-        }
-    }
-    row.finish();
-}
-
-#[test]
-fn keep_aspect_output_sizes() {
-    let mut row = Row::new("preprocess/keep_aspect_output_sizes", 0.0);
-    for Case { json: file, .. } in cases("preprocess", &["columns", "rows"]) {
-        for case in file["rows"].as_array().expect("rows") {
-            let n: Vec<usize> = integers(case).into_iter().map(|v| v as usize).collect();
-            let resizer = ImageResizer::KeepAspectRatio { min_dimension: n[0], max_dimension: n[1], pad: None };
-            row.case();
-            assert_eq!(resizer.resized_size(n[2], n[3]), (n[4], n[5]), "{n:?}");
         }
     }
     row.finish();

@@ -273,7 +273,7 @@ mod tests {
         let settings = PipelineSettings {
             batch_size: 1,
             augmentation: vec![],
-            resizer: ImageResizer::FixedShape { height: 8, width: 8 },
+            resizer: ImageResizer::fixed_shape(8, 8),
             max_boxes: 10,
             shuffle: true,
             seed: 5,

@@ -49,7 +49,7 @@ fn resized_picture(path: &Path, model: &SsdModel, device: &Device, value: fn(u8)
     let rgb = image::open(path).expect("a picture").to_rgb8();
     let pixels: Vec<f32> = rgb.as_raw().iter().map(|&v| value(v)).collect();
     let (height, width) = model.input_size();
-    let resizer = boxwright_detection::image_resizer::ImageResizer::FixedShape { height, width };
+    let resizer = boxwright_detection::image_resizer::ImageResizer::fixed_shape(height, width);
     let (resized, _) = resize_image(&resizer, &pixels, rgb.height() as usize, rgb.width() as usize);
     let nhwc = Tensor::<4>::from_data(TensorData::new(resized, [1, height, width, 3]), device);
     nhwc.permute([0, 3, 1, 2])
