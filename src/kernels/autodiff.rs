@@ -5,6 +5,7 @@
 
 use crate::activation::Activation;
 use crate::backend::{ChannelGradients, ConvGradients, KernelBackend, KernelGradients, NormState, Wanted};
+use crate::crops::Crops;
 use crate::geometry::ConvGeometry;
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
@@ -13,6 +14,7 @@ use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
 use burn::backend::autodiff::grads::Gradients;
 use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::backend::tensor::FloatTensor;
+use std::sync::Arc;
 
 /// Backward of the dense convolution; `N` is 3 with a bias and 2 without.
 #[derive(Debug)]
@@ -33,6 +35,18 @@ struct Affine;
 /// Backward of an activation.
 #[derive(Debug)]
 struct Activate;
+
+/// Backward of max pooling.
+#[derive(Debug)]
+struct MaxPool;
+
+/// Backward of average pooling.
+#[derive(Debug)]
+struct AvgPool;
+
+/// Backward of cutting boxes out; nothing goes to the boxes.
+#[derive(Debug)]
+struct CropAndResize;
 
 impl<B: KernelGradients, const N: usize> Backward<B, N> for DenseConv {
     type State = (NodeId, NodeId, ConvGeometry);
@@ -123,6 +137,45 @@ impl<B: KernelGradients> Backward<B, 1> for Activate {
         let (y, activation) = ops.state;
         if let [Some(node)] = &ops.parents {
             grads.register::<B>(node.id, B::activate_backward(y, activation, gradient));
+        }
+    }
+}
+
+impl<B: KernelGradients> Backward<B, 1> for MaxPool {
+    type State = (NodeId, ConvGeometry);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (x, geometry) = ops.state;
+        let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(x);
+        if let [Some(node)] = &ops.parents {
+            grads.register::<B>(node.id, B::max_pool_backward(x, gradient, geometry));
+        }
+    }
+}
+
+impl<B: KernelGradients> Backward<B, 1> for AvgPool {
+    type State = (NodeId, ConvGeometry);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (x, geometry) = ops.state;
+        let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(x);
+        if let [Some(node)] = &ops.parents {
+            grads.register::<B>(node.id, B::avg_pool_backward(x, gradient, geometry));
+        }
+    }
+}
+
+impl<B: KernelGradients> Backward<B, 1> for CropAndResize {
+    type State = (NodeId, Arc<Crops>);
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (x, crops) = ops.state;
+        let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(x);
+        if let [Some(node)] = &ops.parents {
+            grads.register::<B>(node.id, B::crop_and_resize_backward(x, gradient, crops));
         }
     }
 }
@@ -233,6 +286,36 @@ impl<B: KernelGradients, C: CheckpointStrategy> KernelBackend for Autodiff<B, C>
                 prep.finish((y.clone(), activation), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(B::activate(x.into_primitive(), activation)),
+        }
+    }
+
+    fn max_pool(x: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        match Backward::<B, 1>::prepare::<C>(MaxPool, [x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), geometry);
+                prep.finish(state, B::max_pool(x.into_primitive(), geometry))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::max_pool(x.into_primitive(), geometry)),
+        }
+    }
+
+    fn avg_pool(x: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        match Backward::<B, 1>::prepare::<C>(AvgPool, [x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), geometry);
+                prep.finish(state, B::avg_pool(x.into_primitive(), geometry))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::avg_pool(x.into_primitive(), geometry)),
+        }
+    }
+
+    fn crop_and_resize(x: FloatTensor<Self>, crops: Arc<Crops>) -> FloatTensor<Self> {
+        match Backward::<B, 1>::prepare::<C>(CropAndResize, [x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = (prep.checkpoint(&x), Arc::clone(&crops));
+                prep.finish(state, B::crop_and_resize(x.into_primitive(), crops))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::crop_and_resize(x.into_primitive(), crops)),
         }
     }
 }

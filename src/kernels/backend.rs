@@ -7,11 +7,13 @@
 use crate::activation::Activation;
 use crate::composed;
 use crate::cpu;
+use crate::crops::Crops;
 use crate::geometry::ConvGeometry;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Cube, Flex, backend_extension};
 use burn::tensor::DType;
+use std::sync::Arc;
 
 /// The forward operators.
 #[backend_extension(Flex, Cube, Autodiff)]
@@ -60,6 +62,21 @@ pub(crate) trait KernelBackend: Backend {
     /// The activation alone.
     fn activate(x: FloatTensor<Self>, activation: Activation) -> FloatTensor<Self> {
         composed::activate::<Self>(x, activation)
+    }
+
+    /// The largest value under the kernel.
+    fn max_pool(x: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        composed::max_pool::<Self>(x, geometry)
+    }
+
+    /// The mean of what the kernel covers.
+    fn avg_pool(x: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
+        composed::avg_pool::<Self>(x, geometry)
+    }
+
+    /// Boxes cut out of the images and resized.
+    fn crop_and_resize(x: FloatTensor<Self>, crops: Arc<Crops>) -> FloatTensor<Self> {
+        composed::crop_and_resize::<Self>(x, &crops)
     }
 }
 
@@ -149,6 +166,33 @@ pub(crate) trait KernelGradients: KernelBackend {
     ) -> FloatTensor<Self> {
         composed::mask_gradient::<Self>(y, activation, gradient)
     }
+
+    /// Of [`KernelBackend::max_pool`].
+    fn max_pool_backward(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        composed::max_pool_backward::<Self>(x, gradient, geometry)
+    }
+
+    /// Of [`KernelBackend::avg_pool`].
+    fn avg_pool_backward(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        geometry: ConvGeometry,
+    ) -> FloatTensor<Self> {
+        composed::avg_pool_backward::<Self>(x, gradient, geometry)
+    }
+
+    /// Of [`KernelBackend::crop_and_resize`].
+    fn crop_and_resize_backward(
+        x: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        crops: Arc<Crops>,
+    ) -> FloatTensor<Self> {
+        composed::crop_and_resize_backward::<Self>(x, gradient, &crops)
+    }
 }
 
 impl KernelBackend for Cube {}
@@ -207,6 +251,27 @@ impl KernelBackend for Flex {
         }
         cpu::activate(x, activation)
     }
+
+    fn max_pool(x: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
+        if !is_f32(&[&x]) {
+            return composed::max_pool::<Self>(x, geometry);
+        }
+        cpu::max_pool(x, &geometry)
+    }
+
+    fn avg_pool(x: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
+        if !is_f32(&[&x]) {
+            return composed::avg_pool::<Self>(x, geometry);
+        }
+        cpu::avg_pool(x, &geometry)
+    }
+
+    fn crop_and_resize(x: FlexTensor, crops: Arc<Crops>) -> FlexTensor {
+        if !is_f32(&[&x]) {
+            return composed::crop_and_resize::<Self>(x, &crops);
+        }
+        cpu::crop_and_resize(x, &crops)
+    }
 }
 
 impl KernelGradients for Flex {
@@ -262,5 +327,26 @@ impl KernelGradients for Flex {
             return composed::mask_gradient::<Self>(y, activation, gradient);
         }
         cpu::activate_backward(y, activation, gradient)
+    }
+
+    fn max_pool_backward(x: FlexTensor, gradient: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
+        if !is_f32(&[&x, &gradient]) {
+            return composed::max_pool_backward::<Self>(x, gradient, geometry);
+        }
+        cpu::max_pool_backward(x, gradient, &geometry)
+    }
+
+    fn avg_pool_backward(x: FlexTensor, gradient: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
+        if !is_f32(&[&x, &gradient]) {
+            return composed::avg_pool_backward::<Self>(x, gradient, geometry);
+        }
+        cpu::avg_pool_backward(x, gradient, &geometry)
+    }
+
+    fn crop_and_resize_backward(x: FlexTensor, gradient: FlexTensor, crops: Arc<Crops>) -> FlexTensor {
+        if !is_f32(&[&x, &gradient]) {
+            return composed::crop_and_resize_backward::<Self>(x, gradient, &crops);
+        }
+        cpu::crop_and_resize_backward(x, gradient, &crops)
     }
 }

@@ -2,17 +2,18 @@
 
 use crate::activation::Activation;
 use crate::backend::{ChannelGradients, ConvGradients, NormState, Wanted};
+use crate::crops::Crops;
 use crate::geometry::{ConvGeometry, Padding};
 use burn::backend::ops::{BatchNormTrain, ConvOptions, PadMode};
-use burn::backend::tensor::{BoolTensor, FloatTensor};
+use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
-use burn::tensor::{Shape, Slice};
+use burn::tensor::{IndexingUpdateOp, Shape, Slice, TensorData};
 
 /// The input with its padding, and what is left for burn's convolution to do. Not every device pads each side
 /// by a size of its own, so asymmetric padding is done here.
 fn padded<B: Backend>(x: FloatTensor<B>, geometry: &ConvGeometry, groups: usize) -> (FloatTensor<B>, ConvOptions<2>) {
     let Padding { top, bottom, left, right } = geometry.padding;
-    let options = |padding| ConvOptions::new(geometry.stride, padding, [1, 1], groups);
+    let options = |padding| ConvOptions::new(geometry.stride, padding, geometry.dilation, groups);
     if top == bottom && left == right {
         return (x, options([top, left]));
     }
@@ -46,23 +47,26 @@ pub(crate) fn conv_backward<B: Backend>(
     let cropped = x.shape().dims() != [batch, channels, height, width];
     let of_x = wanted.x.then(|| {
         let whole = B::conv2d_x_backward(x.clone(), weight.clone(), gradient.clone(), options.clone());
-        if !cropped {
-            return whole;
-        }
-        let [top, left] = geometry.lead();
-        B::float_slice(
-            whole,
-            &[
-                Slice::from(0..batch),
-                Slice::from(0..channels),
-                Slice::from(top..top + height),
-                Slice::from(left..left + width),
-            ],
-        )
+        if cropped { without_padding::<B>(whole, &geometry) } else { whole }
     });
     let of_bias = wanted.bias.then(|| sum_to_channels::<B>(gradient.clone()));
     let of_weight = wanted.parameters.then(|| B::conv2d_weight_backward(x, weight, gradient, options));
     ConvGradients { x: of_x, weight: of_weight, bias: of_bias }
+}
+
+/// What is left of a padded tensor without its padding.
+fn without_padding<B: Backend>(padded: FloatTensor<B>, geometry: &ConvGeometry) -> FloatTensor<B> {
+    let ([batch, channels, _, _], [top, left], [height, width]) =
+        (padded.shape().dims(), geometry.lead(), geometry.input);
+    B::float_slice(
+        padded,
+        &[
+            Slice::from(0..batch),
+            Slice::from(0..channels),
+            Slice::from(top..top + height),
+            Slice::from(left..left + width),
+        ],
+    )
 }
 
 /// Depthwise convolution: as many groups as channels.
@@ -187,4 +191,122 @@ fn to_planes<B: Backend>(parameter: FloatTensor<B>) -> FloatTensor<B> {
 fn sum_to_channels<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     let channels = x.shape()[1];
     B::float_reshape(B::float_sum_dims(x, &[0, 2, 3]), Shape::new([channels]))
+}
+
+/// The input with its padding of `value`, where there is any.
+fn pool_input<B: Backend>(x: FloatTensor<B>, geometry: &ConvGeometry, value: f32) -> FloatTensor<B> {
+    let Padding { top, bottom, left, right } = geometry.padding;
+    if geometry.padding == Padding::valid() {
+        return x;
+    }
+    B::float_pad(x, &[(0, 0), (0, 0), (top, bottom), (left, right)], PadMode::Constant(value))
+}
+
+/// The largest value under the kernel; padding never wins.
+pub(crate) fn max_pool<B: Backend>(x: FloatTensor<B>, geometry: ConvGeometry) -> FloatTensor<B> {
+    let x = pool_input::<B>(x, &geometry, f32::NEG_INFINITY);
+    B::max_pool2d(x, geometry.kernel, geometry.stride, [0, 0], [1, 1], false)
+}
+
+/// Gradient of [`max_pool`].
+pub(crate) fn max_pool_backward<B: Backend>(
+    x: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    geometry: ConvGeometry,
+) -> FloatTensor<B> {
+    let x = pool_input::<B>(x, &geometry, f32::NEG_INFINITY);
+    let (kernel, stride) = (geometry.kernel, geometry.stride);
+    let ints = get_or_init_device_settings::<B>(&x.device()).int_dtype;
+    let indices = B::max_pool2d_with_indices(x.clone(), kernel, stride, [0, 0], [1, 1], false, ints).indices;
+    let found = B::max_pool2d_with_indices_backward(x, kernel, stride, [0, 0], [1, 1], false, gradient, indices).x_grad;
+    if geometry.padding == Padding::valid() { found } else { without_padding::<B>(found, &geometry) }
+}
+
+/// What turns a mean over the whole kernel into one over those of its places that lie on the input:
+/// `[1, 1, height, width]` of the output.
+fn kernel_shares<B: Backend>(like: &FloatTensor<B>, geometry: &ConvGeometry) -> FloatTensor<B> {
+    let [height, width] = geometry.output;
+    let size = (geometry.kernel[0] * geometry.kernel[1]) as f32;
+    let counts: Vec<f32> = (0..height)
+        .flat_map(|row| (0..width).map(move |column| (row, column)))
+        .map(|(row, column)| size / (geometry.covered(0, row).len() * geometry.covered(1, column).len()) as f32)
+        .collect();
+    let data = TensorData::new(counts, [1, 1, height, width]).convert_dtype(like.dtype());
+    B::float_from_data(data, &like.device())
+}
+
+/// The mean of what the kernel covers of the input; padding does not count.
+pub(crate) fn avg_pool<B: Backend>(x: FloatTensor<B>, geometry: ConvGeometry) -> FloatTensor<B> {
+    let x = pool_input::<B>(x, &geometry, 0.0);
+    let shares = kernel_shares::<B>(&x, &geometry);
+    B::float_mul(B::avg_pool2d(x, geometry.kernel, geometry.stride, [0, 0], true, false), shares)
+}
+
+/// Gradient of [`avg_pool`].
+pub(crate) fn avg_pool_backward<B: Backend>(
+    x: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    geometry: ConvGeometry,
+) -> FloatTensor<B> {
+    let x = pool_input::<B>(x, &geometry, 0.0);
+    let gradient = B::float_mul(gradient, kernel_shares::<B>(&x, &geometry));
+    let found = B::avg_pool2d_backward(x, gradient, geometry.kernel, geometry.stride, [0, 0], true, false);
+    if geometry.padding == Padding::valid() { found } else { without_padding::<B>(found, &geometry) }
+}
+
+/// For one of the four neighbours of each pixel of the crops: its place in `[batch · height · width]`, and its weight.
+fn neighbours<B: Backend>(like: &FloatTensor<B>, crops: &Crops, corner: usize) -> (IntTensor<B>, FloatTensor<B>) {
+    let [_, _, height, width] = like.shape().dims();
+    let (mut places, mut weights) = (Vec::new(), Vec::new());
+    for (bounds, &image) in crops.boxes.iter().zip(&crops.images) {
+        let columns = Crops::samples(bounds[1], bounds[3], width, crops.size[1]);
+        for row in Crops::samples(bounds[0], bounds[2], height, crops.size[0]) {
+            for column in &columns {
+                let (y, of_y) = row.neighbour(corner / 2);
+                let (x, of_x) = column.neighbour(corner % 2);
+                places.push(((image * height + y) * width + x) as i64);
+                weights.push(of_y * of_x);
+            }
+        }
+    }
+    let (count, device) = (places.len(), like.device());
+    let ints = get_or_init_device_settings::<B>(&device).int_dtype;
+    let places = TensorData::new(places, [count]).convert_dtype(ints.into());
+    let weights = TensorData::new(weights, [count, 1]).convert_dtype(like.dtype());
+    (B::int_from_data(places, &device), B::float_from_data(weights, &device))
+}
+
+/// Boxes cut out of the images and resized.
+pub(crate) fn crop_and_resize<B: Backend>(x: FloatTensor<B>, crops: &Crops) -> FloatTensor<B> {
+    let [batch, channels, height, width] = x.shape().dims();
+    let [rows, columns] = crops.size;
+    let count = crops.boxes.len();
+    let pixels =
+        B::float_reshape(B::float_permute(x.clone(), &[0, 2, 3, 1]), Shape::new([batch * height * width, channels]));
+    let corner = |corner: usize| {
+        let (places, weights) = neighbours::<B>(&x, crops, corner);
+        B::float_mul(B::float_select(pixels.clone(), 0, places), weights)
+    };
+    let sum = (1..4).fold(corner(0), |sum, next| B::float_add(sum, corner(next)));
+    let sum = B::float_reshape(sum, Shape::new([count, rows, columns, channels]));
+    B::float_permute(sum, &[0, 3, 1, 2])
+}
+
+/// Gradient of [`crop_and_resize`].
+pub(crate) fn crop_and_resize_backward<B: Backend>(
+    x: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    crops: &Crops,
+) -> FloatTensor<B> {
+    let [batch, channels, height, width] = x.shape().dims();
+    let places = crops.boxes.len() * crops.size[0] * crops.size[1];
+    let gradient = B::float_reshape(B::float_permute(gradient, &[0, 2, 3, 1]), Shape::new([places, channels]));
+    let zeros = B::float_zeros(Shape::new([batch * height * width, channels]), &x.device(), x.dtype().into());
+    let sum = (0..4).fold(zeros, |sum, corner| {
+        let (places, weights) = neighbours::<B>(&x, crops, corner);
+        let value = B::float_mul(gradient.clone(), weights);
+        B::float_select_assign(sum, 0, places, value, IndexingUpdateOp::Add)
+    });
+    let sum = B::float_reshape(sum, Shape::new([batch, height, width, channels]));
+    B::float_permute(sum, &[0, 3, 1, 2])
 }

@@ -41,12 +41,19 @@ impl Padding {
     }
 }
 
-/// A convolution without its tensors. Pairs are `[height, width]`.
+/// Rows that a kernel of so many rows covers when they lie `dilation` apart.
+pub const fn dilated_size(kernel: usize, dilation: usize) -> usize {
+    kernel.saturating_sub(1) * dilation + 1
+}
+
+/// A convolution or a pooling without its tensors. Pairs are `[height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ConvGeometry {
     pub input: [usize; 2],
     pub kernel: [usize; 2],
     pub stride: [usize; 2],
+    /// Rows and columns of the input from one weight to the next, at least 1.
+    pub dilation: [usize; 2],
     pub padding: Padding,
     pub output: [usize; 2],
 }
@@ -54,14 +61,28 @@ pub(crate) struct ConvGeometry {
 impl ConvGeometry {
     /// Checks that the kernel fits and works out the output size.
     pub fn new(operator: &str, input: [usize; 2], kernel: [usize; 2], stride: [usize; 2], padding: Padding) -> Self {
+        Self::dilated(operator, input, kernel, stride, [1, 1], padding)
+    }
+
+    /// With weights that lie apart.
+    pub fn dilated(
+        operator: &str,
+        input: [usize; 2],
+        kernel: [usize; 2],
+        stride: [usize; 2],
+        dilation: [usize; 2],
+        padding: Padding,
+    ) -> Self {
         assert!(stride[0] > 0 && stride[1] > 0, "{operator}: the stride {stride:?} must be at least 1");
+        assert!(dilation[0] > 0 && dilation[1] > 0, "{operator}: the dilation {dilation:?} must be at least 1");
         let padded = [input[0] + padding.top + padding.bottom, input[1] + padding.left + padding.right];
+        let reach = [0, 1].map(|axis| dilated_size(kernel[axis], dilation[axis]));
         assert!(
-            (0..2).all(|axis| 0 < kernel[axis] && kernel[axis] <= padded[axis]),
+            (0..2).all(|axis| 0 < kernel[axis] && reach[axis] <= padded[axis]),
             "{operator}: the kernel {kernel:?} does not fit the input {input:?} with {padding:?}"
         );
-        let output = [0, 1].map(|axis| (padded[axis] - kernel[axis]) / stride[axis] + 1);
-        Self { input, kernel, stride, padding, output }
+        let output = [0, 1].map(|axis| (padded[axis] - reach[axis]) / stride[axis] + 1);
+        Self { input, kernel, stride, dilation, padding, output }
     }
 
     /// Height and width of the input with its padding.
@@ -72,6 +93,14 @@ impl ConvGeometry {
     /// The padding before the first row and the first column.
     pub fn lead(&self) -> [usize; 2] {
         [self.padding.top, self.padding.left]
+    }
+
+    /// The rows (axis 0) or columns (axis 1) of the input, without padding, that the kernel covers at this output
+    /// row or column, where its weights lie side by side.
+    pub fn covered(&self, axis: usize, output: usize) -> std::ops::Range<usize> {
+        let first = output * self.stride[axis];
+        let lead = self.lead()[axis];
+        first.saturating_sub(lead)..(first + self.kernel[axis]).saturating_sub(lead).min(self.input[axis])
     }
 
     /// A matrix product on the planes as they are: 1×1, no stride, no padding.

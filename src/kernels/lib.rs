@@ -2,8 +2,9 @@
 //!
 //! burn's CPU backend, flex, has no convolution backward of its own, runs most element-wise work on one thread
 //! and composes batch normalization from primitives. This room replaces the handful of operators that a
-//! single-shot detector is made of: dense and depthwise convolution, batch normalization with its activation
-//! fused, an affine map with an activation (frozen batch normalization), and the activation alone.
+//! detector is made of: dense and depthwise convolution, pooling, cutting boxes out of a feature map (the second
+//! stage of Faster R-CNN), batch normalization with its activation fused, an affine map with an activation (frozen
+//! batch normalization), and the activation alone.
 //!
 //! The way of a call: a free function of this file checks the shapes and hands the tensor to burn's dispatch;
 //! [`backend`] names the operators as a backend extension, with a composed version for every device that has
@@ -24,6 +25,7 @@ mod autodiff;
 mod backend;
 mod composed;
 mod cpu;
+mod crops;
 mod geometry;
 
 #[cfg(test)]
@@ -31,12 +33,14 @@ mod tests;
 
 pub use activation::Activation;
 pub use cpu::buffer::release_unused_memory;
-pub use geometry::Padding;
+pub use geometry::{Padding, dilated_size};
 
 use backend::KernelBackend;
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
+use crops::Crops;
 use geometry::ConvGeometry;
+use std::sync::Arc;
 
 /// Dense 2-D convolution (cross-correlation, as in every detection framework), with an optional bias.
 ///
@@ -53,6 +57,21 @@ pub fn conv2d(
     stride: [usize; 2],
     padding: Padding,
 ) -> Tensor<4> {
+    dilated_conv2d(x, weight, bias, stride, [1, 1], padding)
+}
+
+/// [`conv2d`] with weights that lie `dilation` rows and columns of the input apart (an atrous convolution).
+///
+/// # Panics
+/// As [`conv2d`], and on a zero dilation.
+pub fn dilated_conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: [usize; 2],
+    dilation: [usize; 2],
+    padding: Padding,
+) -> Tensor<4> {
     let ([_, channels, height, width], [out, of_weight, kernel_h, kernel_w]) = (x.dims(), weight.dims());
     assert_eq!(
         channels,
@@ -60,7 +79,7 @@ pub fn conv2d(
         "conv2d: the input has {channels} channels, the weight {:?} expects {of_weight}",
         weight.dims()
     );
-    let geometry = ConvGeometry::new("conv2d", [height, width], [kernel_h, kernel_w], stride, padding);
+    let geometry = ConvGeometry::dilated("conv2d", [height, width], [kernel_h, kernel_w], stride, dilation, padding);
     match bias {
         None => Tensor::from_dispatch(<Dispatch as KernelBackend>::dense_conv(
             x.into_dispatch(),
@@ -156,6 +175,65 @@ pub fn activation(x: Tensor<4>, activation: Activation) -> Tensor<4> {
         Activation::None => x,
         _ => Tensor::from_dispatch(<Dispatch as KernelBackend>::activate(x.into_dispatch(), activation)),
     }
+}
+
+/// The largest value under the kernel; padding never wins. The gradient goes to the first of several largest.
+///
+/// # Shapes
+/// `[batch, channels, height, width]` to `[batch, channels, out height, out width]`
+///
+/// # Panics
+/// On a zero stride or kernel, a kernel larger than the padded input, or padding as large as the kernel.
+pub fn max_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2], padding: Padding) -> Tensor<4> {
+    let geometry = pool_geometry("max_pool2d", &x, kernel, stride, padding);
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::max_pool(x.into_dispatch(), geometry))
+}
+
+/// The mean of the values under the kernel; padding does not count, as in TensorFlow.
+///
+/// # Shapes
+/// `[batch, channels, height, width]` to `[batch, channels, out height, out width]`
+///
+/// # Panics
+/// As [`max_pool2d`].
+pub fn avg_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2], padding: Padding) -> Tensor<4> {
+    let geometry = pool_geometry("avg_pool2d", &x, kernel, stride, padding);
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::avg_pool(x.into_dispatch(), geometry))
+}
+
+fn pool_geometry(
+    operator: &str,
+    x: &Tensor<4>,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: Padding,
+) -> ConvGeometry {
+    let [_, _, height, width] = x.dims();
+    let Padding { top, bottom, left, right } = padding;
+    assert!(
+        top.max(bottom) < kernel[0] && left.max(right) < kernel[1],
+        "{operator}: {padding:?} would leave nothing of the input under a kernel {kernel:?}"
+    );
+    ConvGeometry::new(operator, [height, width], kernel, stride, padding)
+}
+
+/// Cuts boxes out of the images of a batch and resizes them bilinearly, as TensorFlow's `crop_and_resize` does: the
+/// corners of a crop lie on the corners of its box, and what lies beyond the image is 0.
+///
+/// `boxes` are `[ymin, xmin, ymax, xmax]`, where 0 and 1 are the centres of the first and the last pixels; `images`
+/// says which image of the batch each is of. Differentiable with respect to `x`.
+///
+/// # Shapes
+/// `x`: `[batch, channels, height, width]`; result: `[boxes, channels, size[0], size[1]]`
+///
+/// # Panics
+/// If `boxes` and `images` differ in length, or an image is not of the batch.
+pub fn crop_and_resize(x: Tensor<4>, boxes: &[[f32; 4]], images: &[usize], size: [usize; 2]) -> Tensor<4> {
+    let batch = x.dims()[0];
+    assert_eq!(boxes.len(), images.len(), "crop_and_resize: an image for each box");
+    assert!(images.iter().all(|&image| image < batch), "crop_and_resize: an image beyond the batch of {batch}");
+    let crops = Crops { boxes: boxes.to_vec(), images: images.to_vec(), size };
+    Tensor::from_dispatch(<Dispatch as KernelBackend>::crop_and_resize(x.into_dispatch(), Arc::new(crops)))
 }
 
 fn check_channels(operator: &str, x: &Tensor<4>, parameters: &[(&str, &Tensor<1>)]) {

@@ -28,9 +28,10 @@ const SHARES: usize = 8;
 
 fn columns_of(channels: usize, geometry: &ConvGeometry) -> Gather {
     let [top, left] = geometry.lead();
-    let [kernel_h, kernel_w] = geometry.kernel;
+    let ([kernel_h, kernel_w], [apart_y, apart_x]) = (geometry.kernel, geometry.dilation);
     let taps = (0..kernel_h)
-        .flat_map(|ky| (0..kernel_w).map(move |kx| [ky as isize - top as isize, kx as isize - left as isize]))
+        .map(|ky| (ky * apart_y) as isize - top as isize)
+        .flat_map(|y| (0..kernel_w).map(move |kx| [y, (kx * apart_x) as isize - left as isize]))
         .collect();
     Gather { channels, source: geometry.input, grid: geometry.output, step: geometry.stride, taps }.flattened()
 }
@@ -83,7 +84,8 @@ pub(crate) fn input_gradient(
         return gathered(of_x, &target, weight, &gather, gradient, None, batch);
     }
     let [sy, sx] = geometry.stride;
-    if geometry.kernel[0] < sy || geometry.kernel[1] < sx {
+    let dilated = geometry.dilation != [1, 1] && geometry.stride != [1, 1];
+    if geometry.kernel[0] < sy || geometry.kernel[1] < sx || dilated {
         // Some pixels meet no weight at all.
         of_x.fill(0.0);
     }
@@ -110,14 +112,16 @@ fn phase_of(
     let first = [0, 1].map(|axis| lead[axis].saturating_sub(phase[axis]).div_ceil(geometry.stride[axis]));
     let origin = [0, 1].map(|axis| first[axis] * geometry.stride[axis] + phase[axis] - lead[axis]);
     let grid = [0, 1].map(|axis| geometry.input[axis].saturating_sub(origin[axis]).div_ceil(geometry.stride[axis]));
-    let taps: Vec<[usize; 2]> = (phase[0]..geometry.kernel[0])
-        .step_by(geometry.stride[0])
-        .flat_map(|ky| (phase[1]..geometry.kernel[1]).step_by(geometry.stride[1]).map(move |kx| [ky, kx]))
-        .collect();
+    let reaching = |axis: usize| {
+        let hits = move |k: &usize| k * geometry.dilation[axis] % geometry.stride[axis] == phase[axis];
+        (0..geometry.kernel[axis]).filter(hits)
+    };
+    let taps: Vec<[usize; 2]> = reaching(0).flat_map(|ky| reaching(1).map(move |kx| [ky, kx])).collect();
     if grid.contains(&0) || taps.is_empty() {
         return None;
     }
-    let offset = |axis: usize, k: usize| first[axis] as isize - (k / geometry.stride[axis]) as isize;
+    let offset =
+        |axis: usize, k: usize| first[axis] as isize - (k * geometry.dilation[axis] / geometry.stride[axis]) as isize;
     let gather = Gather {
         channels: out,
         source: geometry.output,

@@ -1,6 +1,6 @@
 //! The kernels for flex, in f32: from tensors to slices and back.
 //!
-//! [`dense`] brings convolutions to matrix products, [`depthwise`] works plane by plane, [`channels`] holds the
+//! [`dense`] brings convolutions to matrix products, [`depthwise`] and [`pool`] work plane by plane, [`channels`] holds the
 //! element-wise operators and their statistics; below them are [`matrix`] (the product), [`gather`] (which pixels
 //! meet which weights), [`simd`] (one body, several instruction sets) and [`buffer`] (memory for results).
 
@@ -10,10 +10,12 @@ mod dense;
 mod depthwise;
 mod gather;
 mod matrix;
+mod pool;
 mod simd;
 
 use crate::activation::Activation;
 use crate::backend::{ChannelGradients, ConvGradients, NormState, Wanted};
+use crate::crops::Crops;
 use crate::geometry::ConvGeometry;
 use buffer::Buffer;
 use burn::backend::Flex;
@@ -246,4 +248,53 @@ pub(crate) fn activate_backward(y: FlexTensor, activation: Activation, gradient:
     in_place(gradient, |gradient| {
         channels::mask(gradient, elements(&y), activation);
     })
+}
+
+/// A pooling's result, written by `pool`.
+fn pooled(x: FlexTensor, geometry: &ConvGeometry, pool: fn(&mut [f32], &[f32], &ConvGeometry)) -> FlexTensor {
+    let x = contiguous(x);
+    let [batch, channels, _, _] = x.shape().dims();
+    let [height, width] = geometry.output;
+    let mut y = Buffer::new(batch * channels * height * width);
+    pool(&mut y, elements(&x), geometry);
+    y.into_tensor(Shape::new([batch, channels, height, width]))
+}
+
+pub(crate) fn max_pool(x: FlexTensor, geometry: &ConvGeometry) -> FlexTensor {
+    pooled(x, geometry, pool::max)
+}
+
+pub(crate) fn max_pool_backward(x: FlexTensor, gradient: FlexTensor, geometry: &ConvGeometry) -> FlexTensor {
+    let (x, gradient) = (contiguous(x), contiguous(gradient));
+    let mut of_x = Buffer::new(x.shape().num_elements());
+    pool::max_gradient(&mut of_x, elements(&x), elements(&gradient), geometry);
+    of_x.into_tensor(x.shape())
+}
+
+pub(crate) fn avg_pool(x: FlexTensor, geometry: &ConvGeometry) -> FlexTensor {
+    pooled(x, geometry, pool::mean)
+}
+
+pub(crate) fn avg_pool_backward(x: FlexTensor, gradient: FlexTensor, geometry: &ConvGeometry) -> FlexTensor {
+    let gradient = contiguous(gradient);
+    let mut of_x = Buffer::new(x.shape().num_elements());
+    pool::mean_gradient(&mut of_x, elements(&gradient), geometry);
+    of_x.into_tensor(x.shape())
+}
+
+pub(crate) fn crop_and_resize(x: FlexTensor, crops: &Crops) -> FlexTensor {
+    let x = contiguous(x);
+    let [_, channels, height, width] = x.shape().dims();
+    let shape = Shape::new([crops.boxes.len(), channels, crops.size[0], crops.size[1]]);
+    let mut y = Buffer::new(shape.num_elements());
+    pool::crop_and_resize(&mut y, elements(&x), crops, channels, [height, width]);
+    y.into_tensor(shape)
+}
+
+pub(crate) fn crop_and_resize_backward(x: FlexTensor, gradient: FlexTensor, crops: &Crops) -> FlexTensor {
+    let gradient = contiguous(gradient);
+    let [_, channels, height, width] = x.shape().dims();
+    let mut of_x = Buffer::new(x.shape().num_elements());
+    pool::crop_and_resize_gradient(&mut of_x, elements(&gradient), crops, channels, [height, width]);
+    of_x.into_tensor(x.shape())
 }

@@ -1,7 +1,7 @@
 //! Dense and depthwise convolution.
 
 use super::{assert_close, device, from, numbers, tensor, values};
-use crate::{Padding, conv2d, depthwise_conv2d};
+use crate::{Padding, conv2d, depthwise_conv2d, dilated_conv2d};
 use burn::tensor::Tensor;
 use burn::tensor::module::conv2d as burn_conv2d;
 use burn::tensor::ops::ConvOptions;
@@ -211,4 +211,31 @@ fn an_empty_batch_passes_through() {
     let grads = y.sum().backward();
     assert_close("dense", &dense.grad(&grads).unwrap(), &Tensor::zeros_like(&dense), 0.0);
     assert_close("depthwise", &depthwise.grad(&grads).unwrap(), &Tensor::zeros_like(&depthwise), 0.0);
+}
+
+#[test]
+fn a_dilated_convolution_agrees_with_burn() {
+    for (input, kernel, stride, dilation, padding) in [
+        ([13, 11], [3, 3], [1, 1], [2, 2], 2),
+        ([19, 19], [3, 3], [1, 1], [6, 6], 6),
+        ([14, 12], [3, 2], [2, 2], [2, 3], 3),
+        ([12, 15], [3, 3], [3, 2], [2, 2], 1),
+        ([12, 12], [1, 1], [2, 2], [4, 4], 0),
+    ] {
+        let what = format!("{input:?} {kernel:?} {stride:?} {dilation:?} {padding}");
+        let (x, weight) = (tensor([2, 5, input[0], input[1]], 1.0), tensor([7, 5, kernel[0], kernel[1]], 2.0));
+        let both = |conv: &dyn Fn(Tensor<4>, Tensor<4>) -> Tensor<4>| {
+            let (x, weight) = (x.clone().detach().require_grad(), weight.clone().detach().require_grad());
+            let y = conv(x.clone(), weight.clone());
+            let grads = (y.clone() * tensor(y.dims(), 3.0)).sum().backward();
+            let of = |t: &Tensor<4>| Tensor::from_inner(t.grad(&grads).expect("a gradient").inner());
+            [y, of(&x), of(&weight)]
+        };
+        let ours = both(&|x, w| dilated_conv2d(x, w, None, stride, dilation, Padding::all(padding)));
+        let options = || ConvOptions::new(stride, [padding; 2], dilation, 1);
+        let burns = both(&|x, w| burn_conv2d(x, w, None, options()));
+        for ((ours, burns), name) in ours.iter().zip(&burns).zip(["y", "dx", "dw"]) {
+            assert_close(&format!("{what} {name}"), ours, burns, TOLERANCE);
+        }
+    }
 }

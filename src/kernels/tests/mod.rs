@@ -4,6 +4,8 @@ mod composed;
 mod conv;
 mod golden;
 mod norm;
+mod parity;
+mod pool;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
