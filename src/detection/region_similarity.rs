@@ -1,7 +1,7 @@
 //! How alike two boxes are: what a matcher compares (TFOD's `region_similarity_calculator`).
 
 /// A measure of similarity between boxes `[ymin, xmin, ymax, xmax]`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum RegionSimilarity {
     /// Intersection over union.
     #[default]
@@ -10,6 +10,12 @@ pub enum RegionSimilarity {
     Ioa,
     /// The negative squared distance between the coordinates.
     NegSqDist,
+    /// 1 (TFOD: the score of the groundtruth box, which is 1 for every class but background) where the
+    /// intersection over union is above the threshold, else 0.
+    ThresholdedIou {
+        /// The threshold.
+        iou_threshold: f32,
+    },
 }
 
 /// The similarity of each of one list of boxes (rows) to each of another (columns).
@@ -55,6 +61,7 @@ impl RegionSimilarity {
         match self {
             Self::Iou => iou(a, b),
             Self::Ioa => intersection(a, b) / area(b),
+            Self::ThresholdedIou { iou_threshold } => f32::from(u8::from(iou(a, b) > iou_threshold)),
             Self::NegSqDist => -(0..4).map(|i| (a[i] - b[i]) * (a[i] - b[i])).sum::<f32>(),
         }
     }
@@ -78,6 +85,16 @@ pub fn iou(a: [f32; 4], b: [f32; 4]) -> f32 {
     if common == 0.0 { 0.0 } else { common / (area(a) + area(b) - common) }
 }
 
+/// Generalized intersection over union: less the part of the smallest box around both that neither fills, so that
+/// boxes apart from each other differ too. From -1 to 1.
+pub fn giou(a: [f32; 4], b: [f32; 4]) -> f32 {
+    let common = intersection(a, b);
+    let union = area(a) + area(b) - common;
+    let iou = if union == 0.0 { 0.0 } else { common / union };
+    let hull = area([a[0].min(b[0]), a[1].min(b[1]), a[2].max(b[2]), a[3].max(b[3])]);
+    iou - if hull > 0.0 { (hull - union) / hull } else { iou }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +108,12 @@ mod tests {
         assert_eq!(iou(A, B), 0.2);
         assert_eq!(RegionSimilarity::Ioa.of(A, B), 0.5);
         assert_eq!(RegionSimilarity::NegSqDist.of(A, B), -3.0);
+        assert_eq!(RegionSimilarity::ThresholdedIou { iou_threshold: 0.1 }.of(A, B), 1.0);
+        assert_eq!(RegionSimilarity::ThresholdedIou { iou_threshold: 0.2 }.of(A, B), 0.0);
+        // The box around both has an area of 6, of which 5 are filled.
+        assert!((giou(A, B) - (0.2 - 1.0 / 6.0)).abs() < 1e-6);
+        assert_eq!(giou([0.0, 0.0, 1.0, 1.0], [0.0, 3.0, 1.0, 4.0]), -0.5);
+        assert_eq!(giou([0.5; 4], [0.5; 4]), 0.0);
     }
 
     #[test]

@@ -9,8 +9,8 @@ use boxwright_core::geometry::NormalizedBox;
 use boxwright_core::label_map::ClassIndex;
 use rayon::prelude::*;
 
-use crate::box_coders::FasterRcnnBoxCoder;
-use crate::matchers::{ArgMaxMatcher, Match};
+use crate::box_coders::BoxCoder;
+use crate::matchers::{ArgMaxMatcher, Match, Matcher, Thresholds};
 use crate::region_similarity::RegionSimilarity;
 
 /// The labelled boxes of one picture; the three lists run in parallel.
@@ -31,7 +31,7 @@ pub struct Targets {
     pub class_targets: Vec<f32>,
     /// `[anchors]`.
     pub class_weights: Vec<f32>,
-    /// `[anchors, 4]`: box codes, 0 where unmatched.
+    /// `[anchors, code size]`: box codes, 0 where unmatched.
     pub box_targets: Vec<f32>,
     /// `[anchors]`.
     pub box_weights: Vec<f32>,
@@ -45,14 +45,48 @@ pub struct TargetAssigner {
     /// How boxes and anchors are compared.
     pub similarity: RegionSimilarity,
     /// Who answers for what.
-    pub matcher: ArgMaxMatcher,
+    pub matcher: Matcher,
     /// How boxes are encoded.
-    pub box_coder: FasterRcnnBoxCoder,
+    pub box_coder: BoxCoder,
     /// The weight of the classification of background anchors.
     pub negative_class_weight: f32,
 }
 
 impl TargetAssigner {
+    /// The assigner of Faster R-CNN's first stage (TFOD's `create_target_assigner('FasterRCNN', 'proposal')`).
+    pub fn faster_rcnn_proposal() -> Self {
+        Self::faster_rcnn(Thresholds { matched: 0.7, unmatched: 0.3 }, true)
+    }
+
+    /// The assigner of Faster R-CNN's second stage (TFOD's `create_target_assigner('FasterRCNN', 'detection')`).
+    pub fn faster_rcnn_detection() -> Self {
+        Self::faster_rcnn(Thresholds { matched: 0.5, unmatched: 0.5 }, false)
+    }
+
+    fn faster_rcnn(thresholds: Thresholds, force_match_for_each_row: bool) -> Self {
+        let matcher = ArgMaxMatcher {
+            thresholds: Some(thresholds),
+            negatives_lower_than_unmatched: true,
+            force_match_for_each_row,
+        };
+        Self {
+            similarity: RegionSimilarity::Iou,
+            matcher: matcher.into(),
+            box_coder: BoxCoder::default(),
+            negative_class_weight: 1.0,
+        }
+    }
+
+    /// The targets of one picture where the only question is whether there is anything: one column, 1 for matched
+    /// anchors (TFOD's `assign` without groundtruth labels).
+    pub fn assign_objectness(&self, anchors: &[[f32; 4]], groundtruth: &Groundtruth) -> Targets {
+        let mut targets = self.assign(anchors, groundtruth, &[0.0]);
+        for (target, matched) in targets.class_targets.iter_mut().zip(&targets.matches) {
+            *target = f32::from(u8::from(matches!(matched, Match::Matched(_))));
+        }
+        targets
+    }
+
     /// The targets of one picture.
     ///
     /// `unmatched_class_label` is the row of an anchor without a box, and its length the number of
@@ -65,10 +99,11 @@ impl TargetAssigner {
         let matches = self.matcher.match_columns(&similarity, |row| weight(row) > 0.0);
 
         let columns = unmatched_class_label.len();
+        let code_size = self.box_coder.code_size();
         let mut targets = Targets {
             class_targets: vec![0.0; anchors.len() * columns],
             class_weights: vec![0.0; anchors.len()],
-            box_targets: vec![0.0; anchors.len() * 4],
+            box_targets: vec![0.0; anchors.len() * code_size],
             box_weights: vec![0.0; anchors.len()],
             matches,
         };
@@ -82,8 +117,8 @@ impl TargetAssigner {
                     }
                     targets.class_weights[i] = weight(row);
                     targets.box_weights[i] = weight(row);
-                    let code = self.box_coder.encode(boxes[row], anchors[i]);
-                    targets.box_targets[i * 4..i * 4 + 4].copy_from_slice(&code);
+                    let code = &mut targets.box_targets[i * code_size..(i + 1) * code_size];
+                    self.box_coder.encode(boxes[row], anchors[i], code);
                 }
                 Match::Unmatched => {
                     class_row.copy_from_slice(unmatched_class_label);
@@ -109,17 +144,16 @@ impl TargetAssigner {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::matchers::Thresholds;
 
     fn assigner() -> TargetAssigner {
         TargetAssigner {
             similarity: RegionSimilarity::Iou,
-            matcher: ArgMaxMatcher {
+            matcher: Matcher::ArgMax(ArgMaxMatcher {
                 thresholds: Some(Thresholds { matched: 0.5, unmatched: 0.3 }),
                 negatives_lower_than_unmatched: true,
                 force_match_for_each_row: false,
-            },
-            box_coder: FasterRcnnBoxCoder::default(),
+            }),
+            box_coder: BoxCoder::default(),
             negative_class_weight: 0.25,
         }
     }
@@ -147,6 +181,36 @@ mod tests {
         assert_eq!(targets.matches, [Match::Unmatched; 3]);
         assert_eq!(targets.class_weights, [0.25; 3]);
         assert_eq!(targets.class_targets, [0.0; 6]);
+    }
+
+    #[test]
+    fn objectness_is_one_column() {
+        let groundtruth = Groundtruth {
+            boxes: vec![NormalizedBox::new(0.0, 0.0, 0.5, 0.5)],
+            classes: vec![ClassIndex(7)],
+            weights: vec![1.0],
+        };
+        let targets = TargetAssigner::faster_rcnn_proposal().assign_objectness(&ANCHORS, &groundtruth);
+        assert_eq!(targets.class_targets, [1.0, 0.0, 0.0]);
+        assert_eq!(targets.class_weights, [1.0, 0.0, 1.0]);
+    }
+
+    #[test]
+    fn codes_are_as_long_as_the_coder_says() {
+        let groundtruth = Groundtruth {
+            boxes: vec![NormalizedBox::new(0.6, 0.6, 1.0, 1.0)],
+            classes: vec![ClassIndex(0)],
+            weights: vec![1.0],
+        };
+        let square = BoxCoder::Square(crate::box_coders::SquareBoxCoder::default());
+        let assigner = TargetAssigner {
+            box_coder: square,
+            matcher: Matcher::Bipartite(crate::matchers::GreedyBipartiteMatcher),
+            ..assigner()
+        };
+        let targets = assigner.assign(&ANCHORS, &groundtruth, &[1.0, 0.0]);
+        assert_eq!(targets.matches, [Match::Unmatched, Match::Unmatched, Match::Matched(0)]);
+        assert_eq!(targets.box_targets.len(), 9);
     }
 
     #[test]

@@ -5,11 +5,15 @@
 //! Every generator is a list of [`AnchorGrid`]s; the order of the anchors is part of the contract with
 //! every checkpoint.
 
+mod flexible_grid;
+mod generator;
 mod grid;
 mod multiscale;
 mod ssd;
 mod tiles;
 
+pub use flexible_grid::{FlexibleGrid, FlexibleGridAnchorGenerator};
+pub use generator::AnchorGenerator;
 pub use grid::GridAnchorGenerator;
 pub use multiscale::MultiscaleGridAnchorGenerator;
 pub use ssd::{BoxSpec, MultipleGridAnchorGenerator, SsdAnchorSettings, create_ssd_anchors};

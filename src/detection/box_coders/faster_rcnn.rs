@@ -4,6 +4,8 @@
 //! `ty = (y − ya) / ha`, `tx = (x − xa) / wa`, `th = ln(h / ha)`, `tw = ln(w / wa)`, each times its
 //! scale factor, which brings the four targets to about the same spread.
 
+use super::center_and_size;
+
 /// Keeps the logarithm and the division finite for degenerate boxes and anchors.
 const EPSILON: f32 = 1e-8;
 
@@ -42,11 +44,6 @@ impl FasterRcnnBoxCoder {
         let (y, x) = (ty * ha + ya, tx * wa + xa);
         [y - h / 2.0, x - w / 2.0, y + h / 2.0, x + w / 2.0]
     }
-}
-
-fn center_and_size([ymin, xmin, ymax, xmax]: [f32; 4]) -> [f32; 4] {
-    let (h, w) = (ymax - ymin, xmax - xmin);
-    [ymin + h / 2.0, xmin + w / 2.0, h, w]
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::layers::{BatchNormParams, Hyperparams};
 /// Largest standard deviation or factor that an initializer may have.
 const LARGE: f32 = 1e6;
 
-/// The hyperparameters of a group of layers. `frozen` keeps batch normalization at its moving statistics.
+/// The hyperparameters of a group of convolutions. `frozen` keeps batch normalization at its moving statistics.
 ///
 /// # Errors
 /// A regularizer, initializer, activation or normalizer that is not supported.
@@ -18,6 +18,21 @@ pub fn hyperparams(config: &proto::Hyperparams, frozen: bool) -> Built<Hyperpara
     if config.op() == proto::hyperparams::Op::Fc {
         return refuse("op", "FC is for fully connected layers; use CONV");
     }
+    of_any_layer(config, frozen)
+}
+
+/// The hyperparameters of a group of fully connected layers.
+///
+/// # Errors
+/// As [`hyperparams`].
+pub fn fc_hyperparams(config: &proto::Hyperparams, frozen: bool) -> Built<Hyperparams> {
+    if config.op() != proto::hyperparams::Op::Fc {
+        return refuse("op", "CONV is for convolutions; use FC");
+    }
+    of_any_layer(config, frozen)
+}
+
+fn of_any_layer(config: &proto::Hyperparams, frozen: bool) -> Built<Hyperparams> {
     Ok(Hyperparams {
         initializer: initializer(config.initializer.as_ref())?,
         l2: regularizer(config.regularizer.as_ref())?,
@@ -31,7 +46,7 @@ fn regularizer(config: Option<&proto::Regularizer>) -> Built<f32> {
     match config.and_then(|c| c.regularizer_oneof.as_ref()) {
         Some(Kind::L2Regularizer(l2)) => number(l2.weight(), 0.0..=LARGE, "regularizer.l2_regularizer.weight"),
         Some(Kind::L1Regularizer(_)) => refuse("regularizer.l1_regularizer", "is not supported; use l2_regularizer"),
-        None => refuse("regularizer", "is not set; add l2_regularizer { weight: 0.00004 }, or weight: 0 for none"),
+        None => Ok(0.0),
     }
 }
 
@@ -60,7 +75,8 @@ fn initializer(config: Option<&proto::Initializer>) -> Built<Initializer> {
             "initializer.keras_initializer_by_name",
             format!("\"{name}\" is not supported; use truncated_normal_initializer"),
         ),
-        None => refuse("initializer", "is not set; add truncated_normal_initializer { stddev: 0.03 }"),
+        // What a TensorFlow variable starts at when nobody says: Glorot's uniform distribution.
+        None => Ok(Initializer::VarianceScaling { factor: 1.0, mode: FanMode::FanAvg, uniform: true }),
     }
 }
 

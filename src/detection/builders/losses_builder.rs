@@ -3,7 +3,7 @@
 use boxwright_config::proto;
 
 use super::{Built, number, refuse, required};
-use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss, MiningLoss};
+use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss, MiningLoss, RandomExampleSampler};
 
 /// What the `loss` message asks for.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -18,6 +18,14 @@ pub struct ConfiguredLosses {
     pub classification_weight: f32,
     /// The miner, if any.
     pub hard_example_miner: Option<HardExampleMiner>,
+    /// The share of positives that random sampling of anchors aims at, if it is asked for.
+    pub random_example_sampler: Option<RandomExampleSampler>,
+}
+
+fn is_focal(config: &proto::Loss) -> bool {
+    use proto::classification_loss::ClassificationLoss as Kind;
+    let loss = config.classification_loss.as_ref().and_then(|loss| loss.classification_loss.as_ref());
+    matches!(loss, Some(Kind::WeightedSigmoidFocal(_)))
 }
 
 /// The losses and the miner.
@@ -25,11 +33,14 @@ pub struct ConfiguredLosses {
 /// # Errors
 /// A loss that is missing or not supported, or an impossible value.
 pub fn losses(config: &proto::Loss) -> Built<ConfiguredLosses> {
-    if config.random_example_sampler.is_some() {
-        return refuse("random_example_sampler", "is not supported; use hard_example_miner");
+    if config.hard_example_miner.is_some() && is_focal(config) {
+        return refuse(
+            "hard_example_miner",
+            "contradicts weighted_sigmoid_focal, which weighs easy examples down itself; remove one of them",
+        );
     }
     if config.equalization_loss.as_ref().is_some_and(|loss| loss.weight() != 0.0) {
-        return refuse("equalization_loss", "is not supported; remove it");
+        return refuse("equalization_loss.weight", "is not 0, and the loss is not supported; remove the block");
     }
     if config.expected_loss_weights() != proto::loss::ExpectedLossWeights::None {
         return refuse("expected_loss_weights", "is not supported; set it to NONE");
@@ -38,12 +49,12 @@ pub fn losses(config: &proto::Loss) -> Built<ConfiguredLosses> {
     let localization_weight = number(config.localization_weight(), 0.0..=1e6, "localization_weight")?;
     let miner = config.hard_example_miner.as_ref();
     Ok(ConfiguredLosses {
-        localization: localization(required(
+        localization: localization_loss(required(
             &config.localization_loss,
             "localization_loss",
             "is not set; add weighted_smooth_l1 { }",
         )?)?,
-        classification: classification(required(
+        classification: classification_loss(required(
             &config.classification_loss,
             "classification_loss",
             "is not set; add weighted_sigmoid { }",
@@ -53,30 +64,42 @@ pub fn losses(config: &proto::Loss) -> Built<ConfiguredLosses> {
         hard_example_miner: miner
             .map(|miner| hard_example_miner(miner, classification_weight, localization_weight))
             .transpose()?,
+        random_example_sampler: config.random_example_sampler.as_ref().map(random_example_sampler).transpose()?,
     })
 }
 
-fn localization(config: &proto::LocalizationLoss) -> Built<LocalizationLoss> {
+/// The `localization_loss` message.
+///
+/// # Errors
+/// A loss that is missing or not supported, or an impossible value; the field's path begins with that of the message.
+pub fn localization_loss(config: &proto::LocalizationLoss) -> Built<LocalizationLoss> {
     use proto::localization_loss::LocalizationLoss as Kind;
     const PATH: &str = "localization_loss";
-    let unsupported = |name: &str| refuse(&format!("{PATH}.{name}"), "is not supported; use weighted_smooth_l1 { }");
     match &config.localization_loss {
         Some(Kind::WeightedSmoothL1(loss)) => Ok(LocalizationLoss::SmoothL1 {
             delta: number(loss.delta(), f32::MIN_POSITIVE..=1e6, "localization_loss.weighted_smooth_l1.delta")?,
         }),
         Some(Kind::WeightedL2(_)) => Ok(LocalizationLoss::L2),
-        Some(Kind::WeightedIou(_)) => unsupported("weighted_iou"),
-        Some(Kind::L1LocalizationLoss(_)) => unsupported("l1_localization_loss"),
-        Some(Kind::WeightedGiou(_)) => unsupported("weighted_giou"),
+        Some(Kind::WeightedIou(_)) => Ok(LocalizationLoss::Iou),
+        Some(Kind::WeightedGiou(_)) => Ok(LocalizationLoss::Giou),
+        Some(Kind::L1LocalizationLoss(_)) => refuse(
+            &format!("{PATH}.l1_localization_loss"),
+            "is CenterNet's and has no weights for anchors; use weighted_smooth_l1 { }",
+        ),
         None => refuse(PATH, "names no loss; add weighted_smooth_l1 { }"),
     }
 }
 
-fn classification(config: &proto::ClassificationLoss) -> Built<ClassificationLoss> {
+/// The `classification_loss` message.
+///
+/// # Errors
+/// As [`localization_loss`].
+pub fn classification_loss(config: &proto::ClassificationLoss) -> Built<ClassificationLoss> {
     use proto::classification_loss::ClassificationLoss as Kind;
     const PATH: &str = "classification_loss";
-    let unsupported =
-        |name: &str| refuse(&format!("{PATH}.{name}"), "is not supported; use weighted_sigmoid_focal { }");
+    let scale = |value: f32, name: &str| number(value, 1e-6..=1e6, &format!("{PATH}.{name}.logit_scale"));
+    let centernet =
+        |name: &str| refuse(&format!("{PATH}.{name}"), "is CenterNet's; use weighted_sigmoid_focal { alpha: 0.25 }");
     match &config.classification_loss {
         Some(Kind::WeightedSigmoid(_)) => Ok(ClassificationLoss::Sigmoid),
         Some(Kind::WeightedSigmoidFocal(focal)) => Ok(ClassificationLoss::SigmoidFocal {
@@ -86,19 +109,51 @@ fn classification(config: &proto::ClassificationLoss) -> Built<ClassificationLos
                 .map(|alpha| number(alpha, 0.0..=1.0, "classification_loss.weighted_sigmoid_focal.alpha"))
                 .transpose()?,
         }),
-        Some(Kind::WeightedSoftmax(softmax)) => Ok(ClassificationLoss::Softmax {
-            logit_scale: number(softmax.logit_scale(), 1e-6..=1e6, "classification_loss.weighted_softmax.logit_scale")?,
+        Some(Kind::WeightedSoftmax(softmax)) => {
+            Ok(ClassificationLoss::Softmax { logit_scale: scale(softmax.logit_scale(), "weighted_softmax")? })
+        }
+        Some(Kind::WeightedLogitsSoftmax(softmax)) => Ok(ClassificationLoss::LogitsSoftmax {
+            logit_scale: scale(softmax.logit_scale(), "weighted_logits_softmax")?,
         }),
-        Some(Kind::WeightedLogitsSoftmax(_)) => unsupported("weighted_logits_softmax"),
-        Some(Kind::BootstrappedSigmoid(_)) => unsupported("bootstrapped_sigmoid"),
-        Some(Kind::PenaltyReducedLogisticFocalLoss(_)) => unsupported("penalty_reduced_logistic_focal_loss"),
-        Some(Kind::WeightedDiceClassificationLoss(_)) => unsupported("weighted_dice_classification_loss"),
+        Some(Kind::BootstrappedSigmoid(loss)) => Ok(ClassificationLoss::BootstrappedSigmoid {
+            alpha: number(loss.alpha(), 0.0..=1.0, "classification_loss.bootstrapped_sigmoid.alpha")?,
+            hard: loss.hard_bootstrap(),
+        }),
+        Some(Kind::PenaltyReducedLogisticFocalLoss(_)) => centernet("penalty_reduced_logistic_focal_loss"),
+        Some(Kind::WeightedDiceClassificationLoss(_)) => centernet("weighted_dice_classification_loss"),
         None => refuse(PATH, "names no loss; add weighted_sigmoid { }"),
     }
 }
 
-/// In the config 0 (or less) means "no limit" for the counts.
-fn hard_example_miner(
+/// The classification loss of Faster R-CNN's second stage, which is softmax where the config says nothing.
+///
+/// # Errors
+/// A loss that TFOD does not take there, or an impossible value.
+pub fn faster_rcnn_classification_loss(config: Option<&proto::ClassificationLoss>) -> Built<ClassificationLoss> {
+    use proto::classification_loss::ClassificationLoss as Kind;
+    match config.filter(|config| config.classification_loss.is_some()) {
+        None => Ok(ClassificationLoss::Softmax { logit_scale: 1.0 }),
+        Some(config) => match config.classification_loss {
+            // TFOD takes softmax for it without a word.
+            Some(Kind::BootstrappedSigmoid(_)) => refuse(
+                "classification_loss.bootstrapped_sigmoid",
+                "is not a loss of the second stage; use weighted_softmax { }",
+            ),
+            _ => classification_loss(config),
+        },
+    }
+}
+
+fn random_example_sampler(config: &proto::RandomExampleSampler) -> Built<RandomExampleSampler> {
+    const FIELD: &str = "random_example_sampler.positive_sample_fraction";
+    Ok(RandomExampleSampler { positive_fraction: number(config.positive_sample_fraction(), 1e-6..=1.0, FIELD)? })
+}
+
+/// The `hard_example_miner` message, where 0 (or less) means "no limit" for the counts.
+///
+/// # Errors
+/// An impossible threshold.
+pub fn hard_example_miner(
     config: &proto::HardExampleMiner,
     classification_weight: f32,
     localization_weight: f32,

@@ -1,7 +1,7 @@
 //! How far predicted class logits are from their targets.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation::{log_softmax, sigmoid};
+use burn::tensor::activation::{log_softmax, sigmoid, softmax};
 
 use super::with_gradient;
 
@@ -22,6 +22,18 @@ pub enum ClassificationLoss {
         /// The logits are divided by this first.
         logit_scale: f32,
     },
+    /// `weighted_logits_softmax`: the same, where the targets are logits too.
+    LogitsSoftmax {
+        /// Logits and targets are divided by this first.
+        logit_scale: f32,
+    },
+    /// `bootstrapped_sigmoid`: as the first, towards a mixture of the target and the model's own answer.
+    BootstrappedSigmoid {
+        /// The target's share in the mixture.
+        alpha: f32,
+        /// Whether the model's own answer is a yes or no instead of its probability.
+        hard: bool,
+    },
 }
 
 impl ClassificationLoss {
@@ -35,7 +47,7 @@ impl ClassificationLoss {
         self.entrywise(logits, targets).sum_dim(2).reshape([batch, anchors]) * weights
     }
 
-    /// The unweighted loss of each entry. For softmax only the sum over the classes means something.
+    /// The unweighted loss of each entry. For the softmax losses only the sum over the classes means something.
     pub fn entrywise(self, logits: Tensor<3>, targets: Tensor<3>) -> Tensor<3> {
         let x = logits.clone().detach();
         let (value, gradient) = match self {
@@ -44,12 +56,11 @@ impl ClassificationLoss {
                 (sigmoid_cross_entropy(x, targets), gradient)
             }
             Self::SigmoidFocal { gamma, alpha } => sigmoid_focal(x, targets, gamma, alpha),
-            Self::Softmax { logit_scale } => {
-                let log_p = log_softmax(x / logit_scale, 2);
-                let mass = targets.clone().sum_dim(2);
-                let gradient = (log_p.clone().exp() * mass - targets.clone()) / logit_scale;
-                (-(log_p * targets), gradient)
+            Self::Softmax { logit_scale } => softmax_cross_entropy(x, targets, logit_scale),
+            Self::LogitsSoftmax { logit_scale } => {
+                softmax_cross_entropy(x, softmax(targets / logit_scale, 2), logit_scale)
             }
+            Self::BootstrappedSigmoid { alpha, hard } => bootstrapped_sigmoid(x, targets, alpha, hard),
         };
         with_gradient(logits, value, gradient)
     }
@@ -59,6 +70,30 @@ impl ClassificationLoss {
 fn sigmoid_cross_entropy(x: Tensor<3>, z: Tensor<3>) -> Tensor<3> {
     let softplus = (-(x.clone().abs())).exp().log1p();
     x.clone().clamp_min(0.0) - x * z + softplus
+}
+
+/// Value and gradient of `−z · ln softmax(x / scale)`.
+fn softmax_cross_entropy(x: Tensor<3>, z: Tensor<3>, logit_scale: f32) -> (Tensor<3>, Tensor<3>) {
+    let log_p = log_softmax(x / logit_scale, 2);
+    let mass = z.clone().sum_dim(2);
+    let gradient = (log_p.clone().exp() * mass - z.clone()) / logit_scale;
+    (-(log_p * z), gradient)
+}
+
+/// Value and gradient of the cross entropy with the target `alpha · z + (1 − alpha) · answer`.
+///
+/// A probability for an answer changes with the logits, and TensorFlow lets the gradient go that way too; a yes or no
+/// does not.
+fn bootstrapped_sigmoid(x: Tensor<3>, z: Tensor<3>, alpha: f32, hard: bool) -> (Tensor<3>, Tensor<3>) {
+    let p = sigmoid(x.clone());
+    let answer = if hard { p.clone().greater_elem(0.5).float() } else { p.clone() };
+    let target = z * alpha + answer * (1.0 - alpha);
+    let mut gradient = p.clone() - target.clone();
+    if !hard {
+        let slope = p.clone() * (-p + 1.0) * (1.0 - alpha);
+        gradient = gradient - x.clone() * slope;
+    }
+    (sigmoid_cross_entropy(x, target), gradient)
 }
 
 /// Value and gradient of `alpha' · (1 − p_t)^gamma · cross entropy`.

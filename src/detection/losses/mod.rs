@@ -8,10 +8,12 @@
 mod classification;
 mod hard_example_miner;
 mod localization;
+mod random_example_sampler;
 
 pub use classification::ClassificationLoss;
 pub use hard_example_miner::{HardExampleMiner, MinedExamples, MiningLoss};
 pub use localization::LocalizationLoss;
+pub use random_example_sampler::RandomExampleSampler;
 
 use burn::tensor::Tensor;
 

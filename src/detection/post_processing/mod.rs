@@ -1,45 +1,22 @@
 //! From boxes and logits to detections (TFOD's `core/post_processing.py`).
 //!
-//! 1. The score converter turns logits into scores; the background column is dropped.
+//! 1. The score converter turns logits into scores, calibrated where that is asked; the background column is dropped.
 //! 2. Non-max suppression class by class (or over all classes together), before any clipping.
 //! 3. All survivors are sorted by score, clipped to the window, and dropped where nothing is left of them.
 //! 4. The best `max_detections` remain, in coordinates of the window where that is asked.
 //!
 //! Scores that are not numbers never win and nothing here panics on them.
 
+mod calibration;
 mod nms;
+mod score_converter;
 
+pub use calibration::{Calibration, CalibrationCurve};
 pub use nms::{Selected, non_max_suppression};
+pub use score_converter::ScoreConverter;
 
-/// How logits become scores.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ScoreConverter {
-    /// They are scores already.
-    #[default]
-    Identity,
-    /// Each class by itself.
-    Sigmoid,
-    /// All classes of an anchor share 1.
-    Softmax,
-}
-
-impl ScoreConverter {
-    /// Converts the logits of one or more anchors, each a row of `columns`, after dividing them by `logit_scale`.
-    pub fn convert(self, logits: &[f32], columns: usize, logit_scale: f32) -> Vec<f32> {
-        let mut scores: Vec<f32> = logits.iter().map(|&logit| logit / logit_scale).collect();
-        match self {
-            Self::Identity => {}
-            Self::Sigmoid => scores.iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-*score).exp())),
-            Self::Softmax => scores.chunks_mut(columns.max(1)).for_each(|row| {
-                let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-                row.iter_mut().for_each(|score| *score = (*score - largest).exp());
-                let sum: f32 = row.iter().sum();
-                row.iter_mut().for_each(|score| *score /= sum);
-            }),
-        }
-        scores
-    }
-}
+/// What `combined` suppression clips to.
+const UNIT_SQUARE: [f32; 4] = [0.0, 0.0, 1.0, 1.0];
 
 /// The `batch_non_max_suppression` message of the config.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,6 +35,9 @@ pub struct NonMaxSuppression {
     pub class_agnostic: bool,
     /// Whether boxes come back in coordinates of the clip window.
     pub change_coordinate_frame: bool,
+    /// Whether the window is always the unit square and boxes that are nothing after clipping stay, as TensorFlow's
+    /// `combined_non_max_suppression` has it (`use_combined_nms`).
+    pub combined: bool,
 }
 
 impl Default for NonMaxSuppression {
@@ -70,6 +50,7 @@ impl Default for NonMaxSuppression {
             soft_nms_sigma: 0.0,
             class_agnostic: false,
             change_coordinate_frame: true,
+            combined: false,
         }
     }
 }
@@ -107,7 +88,7 @@ impl NonMaxSuppression {
     /// The detections of one picture, best first.
     ///
     /// `scores` is `[anchors, classes]` without background. Without a window boxes are neither
-    /// clipped nor moved.
+    /// clipped nor moved; those without an area and scores below 0 are dropped all the same.
     ///
     /// # Panics
     /// If boxes and scores do not have the same number of anchors.
@@ -129,16 +110,20 @@ impl NonMaxSuppression {
             self.select_by_class(boxes, scores, classes, anchors)
         };
         sort_by_score(&mut selected);
-        if let Some(window) = clip_window {
+        if self.combined {
+            selected.iter_mut().for_each(|found| found.bounds = clip_to_window(found.bounds, UNIT_SQUARE));
+        } else {
             selected.retain_mut(|found| {
-                found.bounds = clip_to_window(found.bounds, window);
-                crate::region_similarity::area(found.bounds) > 0.0
+                if let Some(window) = clip_window {
+                    found.bounds = clip_to_window(found.bounds, window);
+                }
+                crate::region_similarity::area(found.bounds) > 0.0 && found.score >= 0.0
             });
         }
         if self.max_total_detections > 0 {
             selected.truncate(self.max_total_detections);
         }
-        if let Some(window) = clip_window.filter(|_| self.change_coordinate_frame) {
+        if let Some(window) = clip_window.filter(|_| self.change_coordinate_frame && !self.combined) {
             selected.iter_mut().for_each(|found| found.bounds = change_coordinate_frame(found.bounds, window));
         }
         selected
@@ -207,7 +192,7 @@ impl NonMaxSuppression {
 }
 
 /// The `post_processing` message of the config.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PostProcessing {
     /// Suppression.
     pub non_max_suppression: NonMaxSuppression,
@@ -215,16 +200,59 @@ pub struct PostProcessing {
     pub score_converter: ScoreConverter,
     /// What logits are divided by first.
     pub logit_scale: f32,
+    /// What makes scores behave like probabilities; `None` leaves them.
+    pub calibration: Option<Calibration>,
+}
+
+impl Default for PostProcessing {
+    fn default() -> Self {
+        Self {
+            non_max_suppression: NonMaxSuppression::default(),
+            score_converter: ScoreConverter::Identity,
+            logit_scale: 1.0,
+            calibration: None,
+        }
+    }
 }
 
 impl PostProcessing {
+    /// The scores of logits `[anchors, columns]`.
+    pub fn scores(&self, logits: &[f32], columns: usize) -> Vec<f32> {
+        let convert = |logits: &[f32]| self.score_converter.convert(logits, columns, self.logit_scale);
+        match &self.calibration {
+            None => convert(logits),
+            // TFOD applies a temperature to the logits and everything else to the scores.
+            Some(calibration @ Calibration::Temperature(_)) => {
+                let mut logits = logits.to_vec();
+                calibration.apply(&mut logits, columns);
+                convert(&logits)
+            }
+            Some(calibration) => {
+                let mut scores = convert(logits);
+                calibration.apply(&mut scores, columns);
+                scores
+            }
+        }
+    }
+
     /// The detections of one picture from its decoded boxes and its logits
     /// `[anchors, 1 + classes]`, background in column 0.
     pub fn detect(&self, boxes: &[[f32; 4]], logits: &[f32], columns: usize, clip_window: [f32; 4]) -> Vec<ScoredBox> {
-        let scores = self.score_converter.convert(logits, columns, self.logit_scale);
+        self.detect_candidates(CandidateBoxes::Shared(boxes), logits, columns, Some(clip_window))
+    }
+
+    /// As [`detect`](Self::detect), with a box for each class where `boxes` says so, and without clipping where there is
+    /// no window.
+    pub fn detect_candidates(
+        &self,
+        boxes: CandidateBoxes<'_>,
+        logits: &[f32],
+        columns: usize,
+        clip_window: Option<[f32; 4]>,
+    ) -> Vec<ScoredBox> {
+        let scores = self.scores(logits, columns);
         let foreground: Vec<f32> = scores.chunks_exact(columns.max(1)).flat_map(|row| &row[1..]).copied().collect();
-        let classes = columns.saturating_sub(1);
-        self.non_max_suppression.multiclass(CandidateBoxes::Shared(boxes), &foreground, classes, Some(clip_window))
+        self.non_max_suppression.multiclass(boxes, &foreground, columns.saturating_sub(1), clip_window)
     }
 }
 
@@ -248,8 +276,6 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const WHOLE: [f32; 4] = [0.0, 0.0, 1.0, 1.0];
-
     #[test]
     fn classes_are_suppressed_by_themselves_and_sorted_together() {
         let boxes = [[0.0, 0.0, 0.5, 0.5], [0.0, 0.0, 0.5, 0.5], [0.5, 0.5, 1.0, 1.0]];
@@ -258,7 +284,7 @@ mod tests {
             CandidateBoxes::Shared(&boxes),
             &scores,
             2,
-            Some(WHOLE),
+            Some(UNIT_SQUARE),
         );
         let short: Vec<(f32, usize)> = found.iter().map(|f| (f.score, f.class)).collect();
         assert_eq!(short, [(0.95, 1), (0.9, 0), (0.7, 1), (0.3, 0)]);
@@ -275,16 +301,37 @@ mod tests {
     }
 
     #[test]
-    fn converters() {
-        assert_eq!(ScoreConverter::Identity.convert(&[3.0], 1, 2.0), [1.5]);
-        assert_eq!(ScoreConverter::Sigmoid.convert(&[0.0, f32::NEG_INFINITY], 2, 1.0), [0.5, 0.0]);
-        assert_eq!(ScoreConverter::Softmax.convert(&[1000.0, 1000.0], 2, 1.0), [0.5, 0.5]);
+    fn empty_boxes_and_negative_scores_are_no_detections_even_without_a_window() {
+        let boxes = [[0.0, 0.0, 0.4, 0.4], [0.5, 0.5, 0.5, 0.8], [3.0, 3.0, 4.0, 4.0]];
+        let nms = NonMaxSuppression { score_threshold: -1.0, ..Default::default() };
+        let found = nms.multiclass(CandidateBoxes::Shared(&boxes), &[0.9, 0.8, -0.5], 1, None);
+        assert_eq!(found, [ScoredBox { bounds: boxes[0], score: 0.9, class: 0 }]);
+    }
+
+    #[test]
+    fn combined_suppression_clips_to_the_unit_square_and_drops_nothing() {
+        let boxes = [[0.5, 0.5, 1.5, 0.75], [2.0, 2.0, 3.0, 3.0]];
+        let nms = NonMaxSuppression { combined: true, ..Default::default() };
+        let found = nms.multiclass(CandidateBoxes::Shared(&boxes), &[0.9, 0.8], 1, Some([0.5, 0.5, 0.7, 0.7]));
+        let bounds: Vec<[f32; 4]> = found.iter().map(|f| f.bounds).collect();
+        assert_eq!(bounds, [[0.5, 0.5, 1.0, 0.75], [1.0; 4]]);
+    }
+
+    #[test]
+    fn every_class_has_its_own_box_where_that_is_asked() {
+        let boxes = [[0.0, 0.0, 0.2, 0.2], [0.5, 0.5, 0.9, 0.9]];
+        let logits = [0.0, 0.6, 0.7];
+        let post_processing = PostProcessing::default();
+        let found =
+            post_processing.detect_candidates(CandidateBoxes::ClassSpecific(&boxes), &logits, 3, Some(UNIT_SQUARE));
+        assert_eq!(found[0], ScoredBox { bounds: boxes[1], score: 0.7, class: 1 });
+        assert_eq!(found[1], ScoredBox { bounds: boxes[0], score: 0.6, class: 0 });
     }
 
     #[test]
     fn nothing_gives_nothing() {
         let nms = NonMaxSuppression::default();
-        assert!(nms.multiclass(CandidateBoxes::Shared(&[]), &[], 3, Some(WHOLE)).is_empty());
+        assert!(nms.multiclass(CandidateBoxes::Shared(&[]), &[], 3, Some(UNIT_SQUARE)).is_empty());
         assert!(nms.multiclass(CandidateBoxes::Shared(&[]), &[], 0, None).is_empty());
     }
 
@@ -294,11 +341,44 @@ mod tests {
             values in proptest::collection::vec(prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), -2.0f32..2.0], 60),
             sigma in prop_oneof![Just(0.0f32), Just(0.5)],
             agnostic: bool,
+            combined: bool,
+            specific: bool,
+            window in prop_oneof![Just(None), Just(Some(UNIT_SQUARE)), Just(Some([0.5, 0.5, 0.5, f32::NAN]))],
         ) {
             let boxes: Vec<[f32; 4]> = values[..40].chunks_exact(4).map(|c| [c[0], c[1], c[2], c[3]]).collect();
-            let nms = NonMaxSuppression { soft_nms_sigma: sigma, class_agnostic: agnostic, ..Default::default() };
-            let found = nms.multiclass(CandidateBoxes::Shared(&boxes), &values[40..], 2, Some(WHOLE));
-            prop_assert!(found.iter().all(|f| !f.score.is_nan() && f.bounds.iter().all(|v| v.is_finite())));
+            let nms = NonMaxSuppression {
+                soft_nms_sigma: sigma,
+                class_agnostic: agnostic,
+                combined,
+                change_coordinate_frame: false,
+                ..Default::default()
+            };
+            let (candidates, scores) = if specific {
+                (CandidateBoxes::ClassSpecific(&boxes), &values[40..50])
+            } else {
+                (CandidateBoxes::Shared(&boxes), &values[40..])
+            };
+            let found = nms.multiclass(candidates, scores, 2, window);
+            prop_assert!(found.iter().all(|f| !f.score.is_nan()));
+            prop_assert!(found.windows(2).all(|pair| pair[0].score >= pair[1].score));
+            if combined || window == Some(UNIT_SQUARE) {
+                prop_assert!(found.iter().all(|f| f.bounds.iter().all(|v| (0.0..=1.0).contains(v))));
+            }
+        }
+
+        #[test]
+        fn whatever_the_logits_every_converter_gives_as_many_scores(
+            logits in proptest::collection::vec(prop_oneof![Just(f32::NAN), Just(f32::INFINITY), Just(f32::NEG_INFINITY), -200.0f32..200.0], 12),
+            score_converter in prop_oneof![Just(ScoreConverter::Identity), Just(ScoreConverter::Sigmoid), Just(ScoreConverter::Softmax)],
+            curve: bool,
+        ) {
+            let points = vec![(0.2, 0.0), (0.5, 0.4), (0.9, 1.0)];
+            let calibration = curve.then(|| Calibration::Curve(CalibrationCurve::new(points).expect("rising")));
+            let post_processing = PostProcessing { score_converter, calibration, ..Default::default() };
+            let boxes = [[0.1, 0.1, 0.4, 0.4]; 4];
+            prop_assert_eq!(post_processing.scores(&logits, 3).len(), 12);
+            let found = post_processing.detect(&boxes, &logits, 3, UNIT_SQUARE);
+            prop_assert!(found.iter().all(|f| !f.score.is_nan()));
         }
     }
 }

@@ -3,18 +3,18 @@
 use boxwright_config::{proto, text_format};
 use boxwright_core::geometry::NormalizedBox;
 use boxwright_core::label_map::ClassIndex;
-use boxwright_golden::{Case, Row, Value, boxes, cases, integers, number, numbers, shape};
+use boxwright_golden::{Case, Row, Value, boxes, cases, flags, integers, number, numbers, shape, size, tensors, text};
 use boxwright_kernels::Activation;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::anchor_generators::{SsdAnchorSettings, create_ssd_anchors};
-use crate::box_coders::FasterRcnnBoxCoder;
+use crate::box_coders::{BoxCoder, FasterRcnnBoxCoder};
 use crate::builders;
 use crate::layers::{BatchNorm, BatchNormParams, Mode};
 use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss, MiningLoss};
 use crate::matchers::{ArgMaxMatcher, Match, Thresholds};
 use crate::post_processing::{CandidateBoxes, NonMaxSuppression, ScoreConverter, non_max_suppression};
-use crate::region_similarity::{RegionSimilarity, SimilarityMatrix};
+use crate::region_similarity::{RegionSimilarity, SimilarityMatrix, area, giou, intersection};
 use crate::target_assigner::{Groundtruth, TargetAssigner};
 
 fn tensor<const D: usize>(value: &Value) -> Tensor<D> {
@@ -39,19 +39,48 @@ fn to_match(number: i64) -> Match {
 
 #[test]
 fn anchors() {
-    let mut row = Row::new("anchors/ssd", 1e-6);
-    for Case { name, json: case, .. } in cases("anchors", &["config", "feature_map_shapes"]) {
-        let config: proto::AnchorGenerator =
-            text_format::parse(case["config"].as_str().expect("text"), &name).expect("a config");
-        let generator = builders::anchor_generator(&config).expect("supported");
-        let shapes: Vec<[usize; 2]> =
-            numbers(&case["feature_map_shapes"]).chunks(2).map(|s| [s[0] as usize, s[1] as usize]).collect();
-        let size = [number(&case["im_height"]) as usize, number(&case["im_width"]) as usize];
-        let ours = generator.generate(&shapes, size);
-        row.case();
-        row.compare(&name, &flat(&ours), &numbers(&case["anchors"]));
+    for (what, key, tolerance) in [
+        ("anchors/ssd", "ssd_anchor_generator", 1e-6),
+        ("anchors/multiscale", "multiscale_anchor_generator", 1e-6),
+        ("anchors/flexible_grid", "flexible_grid_anchor_generator", 1e-6),
+        // In pixels, so relative.
+        ("anchors/grid", "/grid_anchor_generator", 1e-6),
+    ] {
+        let mut row = Row::new(what, tolerance);
+        let all = cases("anchors", &["config", "feature_map_shapes"]);
+        let own: Vec<_> =
+            all.into_iter().filter(|case| format!("/{}", text(&case.json["config"]).trim()).contains(key)).collect();
+        // TFOD's own flexible generator has no case beside the checkout.
+        if own.is_empty() && key.starts_with("flexible") {
+            continue;
+        }
+        own.iter().for_each(|case| anchors_case(&mut row, case));
+        row.finish();
     }
-    row.finish();
+}
+
+fn anchors_case(row: &mut Row, Case { name, path, json }: &Case) {
+    let config: proto::AnchorGenerator = text_format::parse(text(&json["config"]), name).expect("a config");
+    let generator = builders::anchor_generator(&config).expect("supported");
+    let shapes: Vec<[usize; 2]> =
+        numbers(&json["feature_map_shapes"]).chunks(2).map(|s| [s[0] as usize, s[1] as usize]).collect();
+    // A grid is generated without a picture.
+    let side = |key: &str| if json[key].is_null() { 1 } else { size(&json[key]) };
+    let ours = generator.generate(&shapes, [side("im_height"), side("im_width")]);
+    row.case();
+    assert_eq!(ours.len(), size(&json["total"]), "{name}");
+    let per_location: Vec<usize> = integers(&json["num_anchors_per_location"]).iter().map(|&n| n as usize).collect();
+    assert_eq!(generator.num_anchors_per_location(), per_location, "{name}");
+    if json["anchors"].is_array() {
+        row.compare(name, &flat(&ours), &numbers(&json["anchors"]));
+        return;
+    }
+    let sampled: Vec<[f32; 4]> = integers(&json["sample_indices"]).iter().map(|&i| ours[i as usize]).collect();
+    row.compare(name, &flat(&sampled), &numbers(&json["sample_anchors"]));
+    let complete = path.with_extension("safetensors");
+    if complete.exists() {
+        row.compare(name, &flat(&ours), &tensors(&complete)["anchors"].data);
+    }
 }
 
 #[test]
@@ -89,7 +118,15 @@ fn similarity() {
             (RegionSimilarity::NegSqDist, "neg_sq_dist"),
         ] {
             let ours = similarity.compare(&a, &b).rows().flatten().copied().collect::<Vec<_>>();
-            row.case();
+            row.compare(&format!("{name} {key}"), &ours, &numbers(&case[key]));
+        }
+        let pairs = |of: fn([f32; 4], [f32; 4]) -> f32| -> Vec<f32> {
+            a.iter().flat_map(|&a| b.iter().map(move |&b| of(a, b))).collect()
+        };
+        row.compare(&format!("{name} intersection"), &pairs(intersection), &numbers(&case["intersection"]));
+        row.compare(&format!("{name} giou"), &pairs(giou), &numbers(&case["giou"]));
+        for (boxes, key) in [(&a, "area1"), (&b, "area2")] {
+            let ours: Vec<f32> = boxes.iter().copied().map(area).collect();
             row.compare(&format!("{name} {key}"), &ours, &numbers(&case[key]));
         }
     }
@@ -112,8 +149,7 @@ fn argmax_matcher() {
                 negatives_lower_than_unmatched: flag("negatives_lower_than_unmatched"),
                 force_match_for_each_row: flag("force_match_for_each_row"),
             };
-            let valid: Vec<bool> =
-                case["valid_rows"].as_array().expect("rows").iter().map(|v| v.as_bool() == Some(true)).collect();
+            let valid = flags(&case["valid_rows"]);
             row.case();
             assert_eq!(matcher.match_columns(&matrix, |r| valid[r]), wanted, "{name} case {i}");
         }
@@ -121,17 +157,33 @@ fn argmax_matcher() {
     row.finish();
 }
 
-fn ssd_assigner(matched: f32, unmatched: f32) -> TargetAssigner {
+/// The assigner of a case; what it does not name is as `ssd_mobilenet_v1`'s sample config has it.
+fn ssd_assigner(case: &Value) -> TargetAssigner {
+    let threshold = |key: &str| if case[key].is_null() { 0.5 } else { number(&case[key]) };
+    let matcher = ArgMaxMatcher {
+        thresholds: Some(Thresholds {
+            matched: threshold("matched_threshold"),
+            unmatched: threshold("unmatched_threshold"),
+        }),
+        negatives_lower_than_unmatched: case["negatives_lower_than_unmatched"].as_bool().unwrap_or(true),
+        force_match_for_each_row: case["force_match_for_each_row"].as_bool().unwrap_or(true),
+    };
+    let coder = match &case["scale_factors"] {
+        Value::Null => FasterRcnnBoxCoder::default(),
+        factors => FasterRcnnBoxCoder { scale_factors: boxes(factors)[0] },
+    };
+    let weight = &case["negative_class_weight"];
     TargetAssigner {
         similarity: RegionSimilarity::Iou,
-        matcher: ArgMaxMatcher {
-            thresholds: Some(Thresholds { matched, unmatched }),
-            negatives_lower_than_unmatched: true,
-            force_match_for_each_row: true,
-        },
-        box_coder: FasterRcnnBoxCoder::default(),
-        negative_class_weight: 1.0,
+        matcher: matcher.into(),
+        box_coder: BoxCoder::FasterRcnn(coder),
+        negative_class_weight: if weight.is_null() { 1.0 } else { number(weight) },
     }
+}
+
+/// The anchors of a case: a list, or in words those of `anchors/ssd_classic_300`.
+fn anchors_of(case: &Value) -> Vec<[f32; 4]> {
+    if case["anchors"].is_array() { boxes(&case["anchors"]) } else { classic_anchors() }
 }
 
 fn classic_anchors() -> Vec<[f32; 4]> {
@@ -154,13 +206,11 @@ fn class_column(rows: &[f32], columns: usize) -> Vec<i64> {
 #[test]
 fn target_assignment() {
     let mut row = Row::new("matching/target_assign", 1e-4);
-    let anchors = classic_anchors();
     for Case { name, json: case, .. } in cases("matching", &["groundtruth_boxes", "unmatched_class_label"]) {
         let truth =
             groundtruth(&case["groundtruth_boxes"], &case["groundtruth_classes_0based"], &case["groundtruth_weights"]);
-        let assigner = ssd_assigner(number(&case["matched_threshold"]), number(&case["unmatched_threshold"]));
         let background = numbers(&case["unmatched_class_label"]);
-        let targets = assigner.assign(&anchors, &truth, &background);
+        let targets = ssd_assigner(&case).assign(&anchors_of(&case), &truth, &background);
         let wanted: Vec<Match> = integers(&case["match"]).into_iter().map(to_match).collect();
         assert_eq!(targets.matches, wanted, "{name}");
         assert_eq!(
@@ -189,7 +239,6 @@ fn target_assignment() {
 #[test]
 fn batch_target_assignment() {
     let mut row = Row::new("matching/batch_assign_targets", 1e-4);
-    let anchors = classic_anchors();
     for Case { name, json: case, .. } in cases("matching", &["groundtruth_boxes", "reg_targets_abs_sum"]) {
         let list = |key: &str| case[key].as_array().expect("a list").clone();
         let batch: Vec<Groundtruth> = list("groundtruth_boxes")
@@ -200,7 +249,8 @@ fn batch_target_assignment() {
         let columns = number(&case["num_classes"]) as usize + 1;
         let mut background = vec![0.0; columns];
         background[0] = 1.0;
-        for (i, targets) in ssd_assigner(0.5, 0.5).batch_assign(&anchors, &batch, &background).iter().enumerate() {
+        let assigned = ssd_assigner(&case).batch_assign(&anchors_of(&case), &batch, &background);
+        for (i, targets) in assigned.iter().enumerate() {
             let wanted: Vec<Match> = integers(&case["match"][i]).into_iter().map(to_match).collect();
             assert_eq!(targets.matches, wanted, "{name} image {i}");
             assert_eq!(class_column(&targets.class_targets, columns), integers(&case["cls_targets_argmax"][i]));
@@ -226,6 +276,7 @@ fn losses() {
         }
         localization_case(&mut row, LocalizationLoss::L2, &file["weighted_l2"]);
         entrywise_case(&mut row, ClassificationLoss::Sigmoid, &file["sigmoid"]);
+        masked_case(&mut row, &file["sigmoid_losses_mask"]);
         for case in file["sigmoid_focal"].as_array().expect("cases") {
             let alpha = (!case["alpha"].is_null()).then(|| number(&case["alpha"]));
             entrywise_case(&mut row, ClassificationLoss::SigmoidFocal { gamma: number(&case["gamma"]), alpha }, case);
@@ -255,11 +306,21 @@ fn entrywise_case(row: &mut Row, loss: ClassificationLoss, case: &Value) {
     row.compare(&format!("{loss:?}"), &values(ours), &numbers(&case["loss"]));
 }
 
+/// Pictures that are not annotated have no loss: TFOD multiplies their weights by 0.
+fn masked_case(row: &mut Row, case: &Value) {
+    let mask: Vec<f32> = flags(&case["losses_mask"]).into_iter().map(|on| f32::from(u8::from(on))).collect();
+    let mask = Tensor::<3>::from_data(TensorData::new(mask.clone(), [mask.len(), 1, 1]), &Device::flex());
+    let loss = ClassificationLoss::Sigmoid.entrywise(tensor(&case["logits"]), tensor(&case["target"]));
+    let ours = loss * tensor::<3>(&case["weights"]) * mask;
+    row.case();
+    row.compare("sigmoid with losses_mask", &values(ours), &numbers(&case["loss"]));
+}
+
 /// The closed-form gradients against central differences of the values.
 #[test]
 fn loss_gradients_are_the_slopes_of_the_losses() {
     let device = Device::flex().autodiff();
-    let logits = [-3.0f32, -0.7, 0.0, 0.4, 2.5, 1.1];
+    let logits = [-3.0f32, -0.7, 0.05, 0.4, 2.5, 1.1];
     let targets = [0.0f32, 1.0, 0.0, 1.0, 0.3, 0.0];
     let cube =
         |data: &[f32], device: &Device| Tensor::<3>::from_data(TensorData::new(data.to_vec(), [1, 2, 3]), device);
@@ -283,6 +344,9 @@ fn loss_gradients_are_the_slopes_of_the_losses() {
         ClassificationLoss::SigmoidFocal { gamma: 1.5, alpha: None },
         ClassificationLoss::SigmoidFocal { gamma: 0.0, alpha: Some(0.75) },
         ClassificationLoss::Softmax { logit_scale: 2.0 },
+        ClassificationLoss::LogitsSoftmax { logit_scale: 2.0 },
+        ClassificationLoss::BootstrappedSigmoid { alpha: 0.7, hard: false },
+        ClassificationLoss::BootstrappedSigmoid { alpha: 0.7, hard: true },
     ] {
         check(&format!("{loss:?}"), &|x, d| loss.forward(x, cube(&targets, d), weights(d)));
     }
@@ -350,13 +414,18 @@ fn non_max_suppression_of_batches() {
                 iou_threshold: number(&params["iou_thresh"]),
                 max_detections_per_class: number(&params["max_size_per_class"]) as usize,
                 max_total_detections: number(&params["max_total_size"]) as usize,
-                soft_nms_sigma: params["soft_nms_sigma"].as_f64().unwrap_or(0.0) as f32,
+                soft_nms_sigma: if flag("use_hard_nms") {
+                    0.0
+                } else {
+                    params["soft_nms_sigma"].as_f64().unwrap_or(0.0) as f32
+                },
                 class_agnostic: flag("use_class_agnostic_nms"),
                 change_coordinate_frame: flag("change_coordinate_frame"),
+                combined: flag("use_combined_nms"),
             };
             let name = case["name"].as_str().expect("a name");
             row.case();
-            for image in 0..2 {
+            for image in 0..shape(&file["scores"])[0] {
                 let specific = case["class_specific_boxes"].as_bool() == Some(true);
                 let mut scores = numbers(&file["scores"][image]);
                 let key = if specific { "boxes_class_specific" } else { "boxes" };
