@@ -4,11 +4,12 @@
 //! place is the list of anchors in the order of the anchor generator.
 
 use burn::module::Module;
+use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
-use burn::tensor::{Tensor, TensorData};
 
-use crate::initializers::Draws;
-use crate::layers::{ConvLayer, Hyperparams, LayerBuilder, Mode, Pass};
+use super::{anchor_rows, dropout};
+use crate::feature_extractors::Dialect;
+use crate::layers::{ConvLayer, Hyperparams, LayerBuilder, Pass};
 use crate::variables::Described;
 
 /// The `convolutional_box_predictor` message of the config.
@@ -38,6 +39,8 @@ pub struct ConvolutionalBoxPredictorSettings {
     pub box_encodings_clip_range: Option<(f32, f32)>,
     /// Hyperparameters of all layers.
     pub hyperparams: Hyperparams,
+    /// TF1 or TF2.
+    pub dialect: Dialect,
 }
 
 /// The layers of one feature map.
@@ -90,7 +93,7 @@ impl ConvolutionalBoxPredictor {
             };
             let x = run(&head.before, map.clone(), pass);
             codes.push(anchor_rows(run(&head.boxes, x.clone(), pass), self.settings.box_code_size));
-            let x = self.dropout(x, i, pass);
+            let x = dropout(x, self.settings.dropout_keep_probability, i, pass);
             logits.push(anchor_rows(run(&head.classes, x, pass), self.settings.num_class_slots));
         }
         let (mut codes, mut logits) = (Tensor::cat(codes, 1), Tensor::cat(logits, 1));
@@ -101,21 +104,6 @@ impl ConvolutionalBoxPredictor {
             logits = sigmoid(logits);
         }
         (codes, logits)
-    }
-
-    /// Zeroes entries at random and makes up for them, in training. The draws follow from the
-    /// pass's seed, so that a step can be repeated.
-    fn dropout(&self, x: Tensor<4>, head: usize, pass: &Pass<'_>) -> Tensor<4> {
-        let Some(keep) = self.settings.dropout_keep_probability.filter(|_| pass.mode == Mode::Train) else {
-            return x;
-        };
-        let mut draws = Draws::new(pass.dropout_seed, &format!("dropout {head}"));
-        let shape = x.dims();
-        let mask: Vec<f32> = (0..shape.iter().product::<usize>())
-            .map(|_| if draws.uniform() < f64::from(keep) { 1.0 / keep } else { 0.0 })
-            .collect();
-        let mask = Tensor::<4>::from_data(TensorData::new(mask, shape), &x.device());
-        x * mask
     }
 
     /// All layers in order.
@@ -147,13 +135,19 @@ fn build_head(
             input = middle;
         }
     }
+    // TFOD's Keras heads hand a depthwise kernel the settings of a full one, which it ignores.
+    let of_depthwise = match settings.dialect {
+        Dialect::Slim => *hyperparams,
+        Dialect::Keras => hyperparams.with_keras_kernel(),
+    };
     let head = |name: &str, outputs: usize, bias: f32| {
         let scope = format!("{scope}/{name}");
         if settings.use_depthwise {
             let depthwise = format!("{scope}_depthwise");
+            // TFOD starts a separable class head at no bias, whatever the config says.
             vec![
-                builder.depthwise_conv2d(&depthwise, input, settings.kernel_size, 1, hyperparams),
-                builder.head(&scope, [input, outputs], 1, hyperparams, bias),
+                builder.depthwise_conv2d(&depthwise, input, settings.kernel_size, 1, &of_depthwise),
+                builder.head(&scope, [input, outputs], 1, hyperparams, 0.0),
             ]
         } else {
             vec![builder.head(&scope, [input, outputs], settings.kernel_size, hyperparams, bias)]
@@ -162,10 +156,4 @@ fn build_head(
     let boxes = head("BoxEncodingPredictor", anchors * settings.box_code_size, 0.0);
     let classes = head("ClassPredictor", anchors * settings.num_class_slots, settings.class_prediction_bias_init);
     Head { before, boxes, classes }
-}
-
-/// `[batch, anchors · n, h, w]` to `[batch, h · w · anchors, n]`.
-fn anchor_rows(map: Tensor<4>, n: usize) -> Tensor<3> {
-    let [batch, channels, h, w] = map.dims();
-    map.permute([0, 2, 3, 1]).reshape([batch, h * w * channels / n, n])
 }

@@ -4,14 +4,15 @@ use boxwright_config::proto;
 use boxwright_core::label_map::LabelId;
 use burn::tensor::Device;
 
+use super::feature_extractor_builder::dialect;
+use super::predictor_builder::BoxPredictorSettings;
 use super::{
     BuildError, Built, anchor_generator, box_coder, box_predictor, feature_extractor, losses, matcher,
     model_image_resizer, number, post_processing, refuse, region_similarity, required, size,
 };
-use crate::box_predictors::ConvolutionalBoxPredictor;
-use crate::feature_extractors::SsdMobileNetV1FeatureExtractor;
+use crate::box_predictors::{BoxPredictor, ConvolutionalBoxPredictor, WeightSharedConvolutionalBoxPredictor};
 use crate::image_resizer::{ImageResizer, Sizing};
-use crate::layers::LayerBuilder;
+use crate::layers::{LayerBuilder, PaddingRule};
 use crate::meta_architectures::ssd::{SsdModel, SsdSettings};
 use crate::target_assigner::TargetAssigner;
 
@@ -70,28 +71,39 @@ fn build(config: &proto::Ssd, seed: u64, device: &Device) -> Built<SsdModel> {
     let num_classes = size(config.num_classes(), 1..=LabelId::MAX as usize, "num_classes")?;
 
     let message = required(&config.feature_extractor, "feature_extractor", "is not set")?;
-    let (network, padding) =
-        feature_extractor(message, config.freeze_batchnorm()).map_err(|e| e.within("feature_extractor"))?;
-    let message = required(&config.anchor_generator, "anchor_generator", "is not set")?;
-    let anchor_generator = anchor_generator(message).map_err(|e| e.within("anchor_generator"))?;
-    let anchors_per_location = anchor_generator.num_anchors_per_location();
-    if anchors_per_location.len() != network.num_layers {
+    let frozen = config.freeze_batchnorm();
+    let extractor = feature_extractor(message, frozen, seed, device).map_err(|e| e.within("feature_extractor"))?;
+    if !extractor.fits([height, width]) {
         return refuse(
-            "anchor_generator.ssd_anchor_generator.num_layers",
+            "image_resizer",
             format!(
-                "is {}, but feature_extractor.num_layers is {}; they must be equal",
-                anchors_per_location.len(),
-                network.num_layers
+                "gives {height}×{width}, whose levels of the pyramid are not each twice the next; use a multiple of 32, \
+                 or set feature_extractor.pad_to_multiple: 32"
             ),
         );
     }
-    let message = required(&config.box_predictor, "box_predictor", "is not set")?;
-    let predictor =
-        box_predictor(message, num_classes, config.freeze_batchnorm()).map_err(|e| e.within("box_predictor"))?;
-
-    let builder = LayerBuilder { seed, device: device.clone(), padding };
-    let extractor = SsdMobileNetV1FeatureExtractor::new(&network, &builder);
+    let dialect = dialect(message.r#type());
+    let message = required(&config.anchor_generator, "anchor_generator", "is not set")?;
+    let anchor_generator = anchor_generator(message).map_err(|e| e.within("anchor_generator"))?;
+    let anchors_per_location = anchor_generator.num_anchors_per_location();
     let shapes = extractor.feature_map_shapes([height, width]);
+    if shapes.iter().any(|shape| shape.contains(&0)) {
+        return refuse(
+            "image_resizer",
+            format!("gives {height}×{width}, too small for the feature extractor's {} layers", shapes.len()),
+        );
+    }
+    if anchors_per_location.len() != shapes.len() {
+        return refuse(
+            "anchor_generator",
+            format!(
+                "gives anchors for {} layers, but the feature extractor has {} (feature_extractor.num_layers, or the \
+                 levels of fpn); they must be equal",
+                anchors_per_location.len(),
+                shapes.len()
+            ),
+        );
+    }
     let count: usize = shapes.iter().zip(&anchors_per_location).map(|(s, n)| s[0] * s[1] * n).sum();
     if count > MAX_ANCHORS {
         return refuse(
@@ -99,20 +111,56 @@ fn build(config: &proto::Ssd, seed: u64, device: &Device) -> Built<SsdModel> {
             format!("gives {count} anchors, more than {MAX_ANCHORS}; use fewer or a smaller picture"),
         );
     }
+    let message = required(&config.box_predictor, "box_predictor", "is not set")?;
+    let predictor = box_predictor(message, num_classes, frozen, dialect).map_err(|e| e.within("box_predictor"))?;
+    let builder = LayerBuilder { seed, device: device.clone(), padding: PaddingRule::Same };
     let depths = extractor.feature_map_depths();
-    for (&depth, &anchors) in depths.iter().zip(&anchors_per_location) {
-        let kernel = if predictor.use_depthwise { 1 } else { predictor.kernel_size };
-        let weights = depth * anchors * predictor.num_class_slots * kernel * kernel;
-        if weights > MAX_HEAD_WEIGHTS {
-            return refuse(
-                "num_classes",
-                format!("is {num_classes}, which asks for a class head of {weights} weights"),
-            );
-        }
-    }
-    let box_predictor = ConvolutionalBoxPredictor::new(predictor, &depths, &anchors_per_location, &builder);
+    let box_predictor = build_predictor(predictor, num_classes, &depths, &anchors_per_location, &builder)?;
     let anchors = anchor_generator.generate(&shapes, [height, width]);
     Ok(SsdModel::new(extractor, box_predictor, settings(config, num_classes, (height, width), seed)?, anchors))
+}
+
+fn build_predictor(
+    settings: BoxPredictorSettings,
+    num_classes: usize,
+    depths: &[usize],
+    anchors_per_location: &[usize],
+    builder: &LayerBuilder,
+) -> Built<BoxPredictor> {
+    let check = |depth: usize, anchors: usize, class_slots: usize, kernel: usize| {
+        let weights = depth * anchors * class_slots * kernel * kernel;
+        if weights <= MAX_HEAD_WEIGHTS {
+            return Ok(());
+        }
+        refuse("num_classes", format!("is {num_classes}, which asks for a class head of {weights} weights"))
+    };
+    match settings {
+        BoxPredictorSettings::Convolutional(settings) => {
+            let kernel = if settings.use_depthwise { 1 } else { settings.kernel_size };
+            for (&depth, &anchors) in depths.iter().zip(anchors_per_location) {
+                check(depth, anchors, settings.num_class_slots, kernel)?;
+            }
+            let predictor = ConvolutionalBoxPredictor::new(settings, depths, anchors_per_location, builder);
+            Ok(BoxPredictor::Convolutional(predictor))
+        }
+        BoxPredictorSettings::WeightShared(settings) => {
+            let anchors = anchors_per_location.first().copied().unwrap_or(0);
+            if anchors_per_location.iter().any(|n| *n != anchors) {
+                return refuse(
+                    "anchor_generator",
+                    format!(
+                        "gives {anchors_per_location:?} anchors a place; a predictor that shares its weights needs the \
+                         same number on each feature map"
+                    ),
+                );
+            }
+            let kernel = if settings.use_depthwise { 1 } else { settings.kernel_size };
+            let depth = depths.iter().copied().max().unwrap_or(1).max(settings.depth);
+            check(depth, anchors, settings.num_class_slots, kernel)?;
+            let predictor = WeightSharedConvolutionalBoxPredictor::new(settings, depths, anchors, builder);
+            Ok(BoxPredictor::WeightShared(predictor))
+        }
+    }
 }
 
 fn settings(config: &proto::Ssd, num_classes: usize, input_size: (usize, usize), seed: u64) -> Built<SsdSettings> {

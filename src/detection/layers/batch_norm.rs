@@ -87,10 +87,15 @@ impl BatchNorm {
         affine_activation(x, scale, shift, activation)
     }
 
-    /// Lists the variables below `scope`.
+    /// Lists the variables of the layer `scope`, below its `BatchNorm`.
     pub(crate) fn describe(&self, scope: &str, out: &mut Vec<Described>) {
+        self.describe_in(&format!("{scope}/BatchNorm"), out);
+    }
+
+    /// Lists the variables directly below `scope`.
+    pub(crate) fn describe_in(&self, scope: &str, out: &mut Vec<Described>) {
         let mut push = |id, name: &str, trainable| {
-            let name = format!("{scope}/BatchNorm/{name}");
+            let name = format!("{scope}/{name}");
             let info = VariableInfo { id, name, shape: vec![self.channels], trainable, l2: 0.0 };
             out.push(Described { info, layout: Layout::Plain });
         };

@@ -5,7 +5,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{BatchNorm, BatchNormParams, Pass};
-use crate::initializers::Initializer;
+use crate::initializers::{FanMode, Initializer};
 use crate::variables::{Described, Layout, VariableInfo};
 
 /// The `conv_hyperparams` of the config: what a group of layers has in common.
@@ -19,6 +19,20 @@ pub struct Hyperparams {
     pub activation: Activation,
     /// Batch normalization; a bias where there is none.
     pub batch_norm: Option<BatchNormParams>,
+}
+
+impl Hyperparams {
+    /// What Keras gives a kernel that TFOD's Keras layers forget to configure: Glorot's uniform
+    /// initializer and no regularizer. Activation and normalization stay.
+    pub fn with_keras_kernel(self) -> Self {
+        let initializer = Initializer::VarianceScaling { factor: 1.0, mode: FanMode::FanAvg, uniform: true };
+        Self { initializer, l2: 0.0, ..self }
+    }
+
+    /// The convolution alone: a bias instead of batch normalization, and no activation.
+    pub fn linear(self) -> Self {
+        Self { activation: Activation::None, batch_norm: None, ..self }
+    }
 }
 
 /// How the border is padded.
@@ -53,11 +67,15 @@ struct ConvSpec {
     padding: PaddingRule,
     activation: Activation,
     l2: f32,
+    /// Of the depthwise half of a separable convolution.
+    depthwise_l2: f32,
 }
 
 /// A convolution, its normalization or bias, and its activation.
 #[derive(Module, Debug)]
 pub struct ConvLayer {
+    /// The first half of a separable convolution; stride and padding are then this half's.
+    depthwise_weights: Option<Param<Tensor<4>>>,
     weights: Param<Tensor<4>>,
     biases: Option<Param<Tensor<1>>>,
     batch_norm: Option<BatchNorm>,
@@ -84,11 +102,23 @@ impl ConvLayer {
     /// # Shapes
     /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`, rounded up.
     pub fn forward(&self, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+        let y = self.convolve(x, pass);
+        match &self.batch_norm {
+            Some(batch_norm) => batch_norm.forward(y, self.spec.activation, pass.mode),
+            None => activation(y, self.spec.activation),
+        }
+    }
+
+    /// The convolution with its bias, before normalization and activation.
+    pub(super) fn convolve(&self, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
         let [_, _, height, width] = x.dims();
         let (spec, stride) = (&self.spec, [self.spec.stride; 2]);
         let padding = spec.padding.padding([height, width], spec.kernel, spec.stride);
         let bias = self.biases.as_ref().map(Param::val);
-        let y = if spec.depthwise {
+        let y = if let Some(depthwise) = &self.depthwise_weights {
+            let y = depthwise_conv2d(x, depthwise.val(), stride, padding);
+            conv2d(y, self.weights.val(), bias, [1, 1], Padding::valid())
+        } else if spec.depthwise {
             let y = depthwise_conv2d(x, self.weights.val(), stride, padding);
             match bias {
                 Some(bias) => y + bias.reshape([1, self.out_channels(), 1, 1]),
@@ -100,10 +130,7 @@ impl ConvLayer {
         if let Some(observer) = &mut pass.observer {
             observer(&spec.scope, &y);
         }
-        match &self.batch_norm {
-            Some(batch_norm) => batch_norm.forward(y, spec.activation, pass.mode),
-            None => activation(y, spec.activation),
-        }
+        y
     }
 
     /// The epsilon of its batch normalization, where it has one.
@@ -114,17 +141,19 @@ impl ConvLayer {
     /// Lists its variables.
     pub(crate) fn describe(&self, out: &mut Vec<Described>) {
         let spec = &self.spec;
-        let (layout, name) =
-            if spec.depthwise { (Layout::DepthwiseKernel, "depthwise_weights") } else { (Layout::Kernel, "weights") };
-        let shape = layout.to_tensorflow_shape(&self.weights.shape());
-        let info = VariableInfo {
-            id: self.weights.id,
-            name: format!("{}/{name}", spec.scope),
-            shape,
-            trainable: true,
-            l2: spec.l2,
+        let mut kernel = |weights: &Param<Tensor<4>>, layout: Layout, name: &str, l2: f32| {
+            let shape = layout.to_tensorflow_shape(&weights.shape());
+            let name = format!("{}/{name}", spec.scope);
+            out.push(Described { info: VariableInfo { id: weights.id, name, shape, trainable: true, l2 }, layout });
         };
-        out.push(Described { info, layout });
+        if let Some(depthwise) = &self.depthwise_weights {
+            kernel(depthwise, Layout::DepthwiseKernel, "depthwise_weights", spec.depthwise_l2);
+            kernel(&self.weights, Layout::Kernel, "pointwise_weights", spec.l2);
+        } else if spec.depthwise {
+            kernel(&self.weights, Layout::DepthwiseKernel, "depthwise_weights", spec.l2);
+        } else {
+            kernel(&self.weights, Layout::Kernel, "weights", spec.l2);
+        }
         if let Some(biases) = &self.biases {
             let info = VariableInfo {
                 id: biases.id,
@@ -165,6 +194,17 @@ impl LayerBuilder {
         self.layer(scope, [kernel, kernel, input, output], stride, Layout::Kernel, hyperparams)
     }
 
+    /// A 1×1 convolution with its normalization and no activation.
+    pub fn unactivated_conv2d(
+        &self,
+        scope: &str,
+        channels: [usize; 2],
+        stride: usize,
+        hyperparams: &Hyperparams,
+    ) -> ConvLayer {
+        self.conv2d(scope, channels, 1, stride, &Hyperparams { activation: Activation::None, ..*hyperparams })
+    }
+
     /// `slim.separable_conv2d` without outputs of its own: the depthwise half, channel multiplier 1.
     pub fn depthwise_conv2d(
         &self,
@@ -177,6 +217,27 @@ impl LayerBuilder {
         self.layer(scope, [kernel, kernel, channels, 1], stride, Layout::DepthwiseKernel, hyperparams)
     }
 
+    /// `slim.separable_conv2d` with outputs: a depthwise kernel and a pointwise one with nothing
+    /// between them. The depthwise kernel starts as `depthwise` says; all else is as `hyperparams` says.
+    pub fn separable_conv2d(
+        &self,
+        scope: &str,
+        [input, output]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        depthwise: &Hyperparams,
+        hyperparams: &Hyperparams,
+    ) -> ConvLayer {
+        let mut layer = self.conv2d(scope, [input, output], 1, stride, hyperparams);
+        let shape = [kernel, kernel, input, 1];
+        let values = depthwise.initializer.sample(&shape, self.seed, &format!("{scope}/depthwise_weights"));
+        let (device_shape, values) = Layout::DepthwiseKernel.from_tensorflow(&shape, &values);
+        layer.depthwise_weights = Some(Param::from_data(TensorData::new(values, device_shape), &self.device));
+        layer.spec.kernel = kernel;
+        layer.spec.depthwise_l2 = depthwise.l2;
+        layer
+    }
+
     /// A head: a convolution with a bias that starts at `bias`, and nothing after it.
     pub fn head(
         &self,
@@ -186,10 +247,33 @@ impl LayerBuilder {
         hyperparams: &Hyperparams,
         bias: f32,
     ) -> ConvLayer {
-        let plain = Hyperparams { activation: Activation::None, batch_norm: None, ..*hyperparams };
-        let mut layer = self.conv2d(scope, channels, kernel, 1, &plain);
+        let layer = self.conv2d(scope, channels, kernel, 1, &hyperparams.linear());
+        self.with_bias(layer, bias)
+    }
+
+    /// A separable head.
+    pub fn separable_head(
+        &self,
+        scope: &str,
+        channels: [usize; 2],
+        kernel: usize,
+        hyperparams: &Hyperparams,
+        bias: f32,
+    ) -> ConvLayer {
+        let linear = hyperparams.linear();
+        let layer = self.separable_conv2d(scope, channels, kernel, 1, &linear, &linear);
+        self.with_bias(layer, bias)
+    }
+
+    fn with_bias(&self, mut layer: ConvLayer, bias: f32) -> ConvLayer {
         layer.spec.padding = PaddingRule::Same;
-        layer.biases = Some(Param::from_tensor(Tensor::full([channels[1]], bias, &self.device)));
+        layer.biases = Some(Param::from_tensor(Tensor::full([layer.out_channels()], bias, &self.device)));
+        layer
+    }
+
+    /// A convolution whose normalization is the caller's: no bias, nothing after it.
+    pub(super) fn bare(&self, mut layer: ConvLayer) -> ConvLayer {
+        layer.biases = None;
         layer
     }
 
@@ -208,6 +292,7 @@ impl LayerBuilder {
         let batch_norm = hyperparams.batch_norm.map(|params| BatchNorm::new(output, params, &self.device));
         let biases = batch_norm.is_none().then(|| Param::from_tensor(Tensor::<1>::zeros([output], &self.device)));
         ConvLayer {
+            depthwise_weights: None,
             weights: Param::from_data(TensorData::new(values, device_shape), &self.device),
             biases,
             batch_norm,
@@ -219,6 +304,7 @@ impl LayerBuilder {
                 padding: self.padding,
                 activation: hyperparams.activation,
                 l2: hyperparams.l2,
+                depthwise_l2: 0.0,
             },
         }
     }

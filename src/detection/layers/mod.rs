@@ -6,9 +6,11 @@
 
 mod batch_norm;
 mod conv;
+mod shared_conv;
 
 pub use batch_norm::{BatchNorm, BatchNormParams};
 pub use conv::{ConvLayer, Hyperparams, LayerBuilder, PaddingRule};
+pub use shared_conv::SharedConvLayer;
 
 use burn::tensor::Tensor;
 

@@ -1,6 +1,6 @@
 //! Parity with TFOD's own numbers, and the builders against whole configs.
 
-mod box_losses;
 mod builders;
 mod parity;
+mod ssd_networks;
 mod resizers;

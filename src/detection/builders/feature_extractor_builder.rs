@@ -1,0 +1,220 @@
+//! The `feature_extractor` message of an SSD: `type` names a network and what makes feature maps of it.
+
+use boxwright_config::proto;
+use boxwright_config::proto::ssd_feature_extractor::FeaturePyramidOneof;
+use boxwright_kernels::Activation;
+use burn::tensor::Device;
+
+use super::{Built, hyperparams, number, refuse, required, size};
+use crate::feature_extractors::{
+    Dialect, FeatureMaps, FpnFeatureMaps, FpnSettings, MobileNetV1, MobileNetV1Settings, MobileNetV2,
+    MobileNetV2Endpoint, MobileNetV2Settings, MultiResolutionFeatureMaps, MultiResolutionSettings, Network,
+    SsdFeatureExtractor, multiplied_depth,
+};
+use crate::initializers::Initializer;
+use crate::layers::{BatchNormParams, Hyperparams, LayerBuilder, PaddingRule};
+
+/// Depths of the maps behind a MobileNet, before the multiplier.
+const EXTRA_DEPTHS: [usize; 4] = [512, 256, 256, 128];
+
+/// The coarsest level that a network itself gives.
+const LAST_OWN_LEVEL: usize = 5;
+
+/// The types that there are, for messages.
+const TYPES: &str = "use ssd_mobilenet_v1, ssd_mobilenet_v2, ssd_mobilenet_v1_fpn or ssd_mobilenet_v2_fpn, \
+                     each with or without _keras at its end";
+
+/// A network that an SSD can stand on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Base {
+    MobileNetV1,
+    MobileNetV2,
+}
+
+/// What all networks are built from.
+struct Extractor<'a> {
+    config: &'a proto::SsdFeatureExtractor,
+    dialect: Dialect,
+    depth_multiplier: f32,
+    min_depth: usize,
+    /// Hyperparameters of the layers above the network.
+    hyperparams: Hyperparams,
+    frozen: bool,
+    builder: LayerBuilder,
+}
+
+/// The dialect of a `type`: `_keras` at its end is TF2's.
+pub(super) fn dialect(extractor_type: &str) -> Dialect {
+    if extractor_type.ends_with("_keras") { Dialect::Keras } else { Dialect::Slim }
+}
+
+/// The `feature_extractor` message, with first weights drawn from `seed`.
+///
+/// `frozen` freezes the batch normalization of all layers, as TFOD's Keras models do.
+///
+/// # Errors
+/// A network that is not supported, or an impossible value.
+pub fn feature_extractor(
+    config: &proto::SsdFeatureExtractor,
+    frozen: bool,
+    seed: u64,
+    device: &Device,
+) -> Built<SsdFeatureExtractor> {
+    let (base, pyramid) = match config.r#type().trim_end_matches("_keras") {
+        "ssd_mobilenet_v1" => (Base::MobileNetV1, false),
+        "ssd_mobilenet_v2" => (Base::MobileNetV2, false),
+        "ssd_mobilenet_v1_fpn" => (Base::MobileNetV1, true),
+        "ssd_mobilenet_v2_fpn" => (Base::MobileNetV2, true),
+        "" => return refuse("type", format!("is not set; {TYPES}")),
+        _ => return refuse("type", format!("\"{}\" is not supported; {TYPES}", config.r#type())),
+    };
+    if config.replace_preprocessor_with_placeholder() {
+        return refuse("replace_preprocessor_with_placeholder", "is not supported; set it to false");
+    }
+    let message = required(&config.conv_hyperparams, "conv_hyperparams", "is not set; add conv_hyperparams { … }")?;
+    let padding = if config.use_explicit_padding() { PaddingRule::Explicit } else { PaddingRule::Same };
+    let extractor = Extractor {
+        config,
+        dialect: dialect(config.r#type()),
+        depth_multiplier: number(config.depth_multiplier(), 1e-3..=8.0, "depth_multiplier")?,
+        min_depth: size(config.min_depth().max(0), 0..=4096, "min_depth")?,
+        hyperparams: hyperparams(message, frozen).map_err(|e| e.within("conv_hyperparams"))?,
+        frozen,
+        builder: LayerBuilder { seed, device: device.clone(), padding },
+    };
+    let (network, maps) = if pyramid { extractor.pyramid(base)? } else { extractor.multi_resolution(base)? };
+    let pad_to_multiple = size(config.pad_to_multiple(), 1..=1024, "pad_to_multiple")?;
+    Ok(SsdFeatureExtractor::new(network, maps, pad_to_multiple))
+}
+
+impl Extractor<'_> {
+    fn multi_resolution(&self, base: Base) -> Built<(Network, FeatureMaps)> {
+        match self.config.feature_pyramid_oneof {
+            Some(FeaturePyramidOneof::Fpn(_)) => {
+                return refuse("fpn", format!("is not for {}; remove it or use …_fpn", self.config.r#type()));
+            }
+            Some(FeaturePyramidOneof::Bifpn(_)) => return refuse("bifpn", "is not supported; remove it"),
+            None => {}
+        }
+        let (network, prefix) = match base {
+            Base::MobileNetV1 => {
+                (self.mobilenet_v1(vec![11, 13], false), format!("{}/Conv2d_13_pointwise", MobileNetV1::SCOPE))
+            }
+            Base::MobileNetV2 => {
+                let endpoints = vec![MobileNetV2Endpoint::Expansion(15), MobileNetV2Endpoint::Layer(19)];
+                (self.mobilenet_v2(endpoints, false), format!("{}/layer_19", MobileNetV2::SCOPE))
+            }
+        };
+        let depths = network.endpoint_depths();
+        let settings = MultiResolutionSettings {
+            prefix,
+            depths: EXTRA_DEPTHS.to_vec(),
+            num_layers: size(self.config.num_layers(), 1..=depths.len() + EXTRA_DEPTHS.len(), "num_layers")?,
+            depth_multiplier: self.depth_multiplier,
+            min_depth: self.min_depth,
+            use_depthwise: self.config.use_depthwise(),
+            hyperparams: self.hyperparams,
+            dialect: self.dialect,
+        };
+        let maps = MultiResolutionFeatureMaps::new(&settings, &depths, &self.builder);
+        Ok((network, FeatureMaps::MultiResolution(maps)))
+    }
+
+    fn pyramid(&self, base: Base) -> Built<(Network, FeatureMaps)> {
+        let fpn = match &self.config.feature_pyramid_oneof {
+            Some(FeaturePyramidOneof::Fpn(fpn)) => *fpn,
+            Some(FeaturePyramidOneof::Bifpn(_)) => return refuse("bifpn", "is not supported; use fpn { }"),
+            None => proto::FeaturePyramidNetworks::default(),
+        };
+        let min_level = size(fpn.min_level(), 2..=LAST_OWN_LEVEL, "fpn.min_level")?;
+        let max_level = size(fpn.max_level(), min_level..=12, "fpn.max_level")?;
+        let depth = size(fpn.additional_layer_depth(), 1..=2048, "fpn.additional_layer_depth")?;
+        let last = max_level.min(LAST_OWN_LEVEL);
+        let levels = min_level..=last;
+        let light = self.config.use_depthwise();
+        let (network, scope, last_layer) = match base {
+            Base::MobileNetV1 => {
+                let pairs = levels.map(|level| [3, 5, 11, 13][level - 2]).collect();
+                (self.mobilenet_v1(pairs, light), MobileNetV1::SCOPE, 13)
+            }
+            Base::MobileNetV2 => {
+                let layers = levels.map(|level| MobileNetV2Endpoint::Layer([4, 7, 14, 19][level - 2])).collect();
+                (self.mobilenet_v2(layers, light), MobileNetV2::SCOPE, 19)
+            }
+        };
+        let settings = FpnSettings {
+            scope: format!("{scope}/fpn"),
+            coarse: (last + 1..=max_level).map(|i| format!("bottom_up_Conv2d_{}", i - last + last_layer)).collect(),
+            depth: multiplied_depth(depth, self.depth_multiplier, self.min_depth),
+            use_depthwise: light,
+            hyperparams: self.hyperparams,
+            dialect: self.dialect,
+        };
+        let maps = FpnFeatureMaps::new(&settings, &network.endpoint_depths(), &self.builder);
+        Ok((network, FeatureMaps::Fpn(maps)))
+    }
+
+    /// `light`: a shallower end, for a pyramid of separable convolutions.
+    fn mobilenet_v1(&self, endpoints: Vec<usize>, light: bool) -> Network {
+        let own = self.own_hyperparams();
+        let hyperparams = if self.overrides() { self.hyperparams } else { own };
+        let settings = MobileNetV1Settings {
+            depth_multiplier: self.depth_multiplier,
+            min_depth: self.min_depth,
+            light,
+            endpoints,
+            depthwise: hyperparams,
+            hyperparams,
+            dialect: self.dialect,
+        };
+        Network::MobileNetV1(MobileNetV1::new(&settings, &self.builder))
+    }
+
+    fn mobilenet_v2(&self, endpoints: Vec<MobileNetV2Endpoint>, light: bool) -> Network {
+        let own = self.own_hyperparams();
+        let (hyperparams, depthwise) = match (self.overrides(), self.dialect) {
+            (true, Dialect::Keras) => (self.hyperparams, self.hyperparams),
+            (true, Dialect::Slim) => {
+                // slim's definition of the network has the last word on these.
+                let batch_norm = self.hyperparams.batch_norm.or(own.batch_norm);
+                let batch_norm = batch_norm.map(|params| BatchNormParams { center: true, scale: true, ..params });
+                let settled = Hyperparams { activation: Activation::Relu6, batch_norm, ..self.hyperparams };
+                (settled, settled)
+            }
+            (false, Dialect::Keras) => (own, own),
+            (false, Dialect::Slim) => (own, Hyperparams { l2: 0.0, ..own }),
+        };
+        // TFOD's Keras network ignores that it was asked for a shallower end.
+        let last_depth = if light && self.dialect == Dialect::Slim { 256 } else { 1280 };
+        let settings = MobileNetV2Settings {
+            depth_multiplier: self.depth_multiplier,
+            min_depth: self.min_depth,
+            last_depth,
+            endpoints,
+            depthwise,
+            hyperparams,
+            dialect: self.dialect,
+        };
+        Network::MobileNetV2(MobileNetV2::new(&settings, &self.builder))
+    }
+
+    fn overrides(&self) -> bool {
+        self.config.override_base_feature_extractor_hyperparams()
+    }
+
+    /// What a MobileNet has where the config does not override it.
+    fn own_hyperparams(&self) -> Hyperparams {
+        Hyperparams {
+            initializer: Initializer::TruncatedNormal { mean: 0.0, stddev: 0.09 },
+            l2: 0.000_04,
+            activation: Activation::Relu6,
+            batch_norm: Some(BatchNormParams {
+                decay: 0.9997,
+                epsilon: 0.001,
+                center: true,
+                scale: true,
+                train: !self.frozen,
+            }),
+        }
+    }
+}
