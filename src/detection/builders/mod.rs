@@ -4,6 +4,7 @@
 //! left out in silence. Fields that only steer how TensorFlow computes (`use_static_shapes`,
 //! `use_matmul_gather`, `inplace_batchnorm_update`, …) change no result and are accepted.
 
+mod anchor_generator_builder;
 mod feature_extractor_builder;
 mod hyperparams_builder;
 mod image_resizer_builder;
@@ -13,12 +14,16 @@ mod parts;
 mod post_processing_builder;
 mod predictor_builder;
 
+pub use anchor_generator_builder::anchor_generator;
 pub use feature_extractor_builder::feature_extractor;
-pub use hyperparams_builder::hyperparams;
+pub use hyperparams_builder::{fc_hyperparams, hyperparams};
 pub use image_resizer_builder::{image_resizer, model_image_resizer};
-pub use losses_builder::{ConfiguredLosses, losses};
+pub use losses_builder::{
+    ConfiguredLosses, classification_loss, faster_rcnn_classification_loss, hard_example_miner, localization_loss,
+    losses,
+};
 pub use model_builder::{build_ssd, image_resizer_of};
-pub use parts::{anchor_generator, box_coder, matcher, region_similarity};
+pub use parts::{box_coder, matcher, region_similarity};
 pub use post_processing_builder::post_processing;
 pub use predictor_builder::{BoxPredictorSettings, box_predictor};
 

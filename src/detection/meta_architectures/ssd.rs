@@ -11,7 +11,6 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use crate::box_coders::FasterRcnnBoxCoder;
 use crate::box_predictors::BoxPredictor;
 use crate::feature_extractors::SsdFeatureExtractor;
 use crate::layers::{Mode, Pass};
@@ -180,6 +179,7 @@ impl SsdModel {
     /// If the number of pictures differs.
     pub fn losses(&self, predictions: &Predictions, groundtruth: &[Groundtruth]) -> Losses {
         let settings = &self.settings;
+        let code_size = settings.target_assigner.box_coder.code_size();
         let [batch, anchors, columns] = predictions.class_logits.dims();
         assert_eq!(batch, groundtruth.len(), "groundtruth for each picture of the batch");
         let mut background = vec![0.0; columns];
@@ -197,7 +197,7 @@ impl SsdModel {
         };
         let localization = settings.localization_loss.forward(
             predictions.box_encodings.clone(),
-            cube(|t| &t.box_targets, FasterRcnnBoxCoder::CODE_SIZE),
+            cube(|t| &t.box_targets, code_size),
             matrix(|t| &t.box_weights),
         );
         let classification = settings.classification_loss.forward(
@@ -216,8 +216,7 @@ impl SsdModel {
 
         let matched: f32 = targets.iter().flat_map(|t| &t.box_weights).sum();
         let normalizer = if settings.normalize_loss_by_num_matches { matched.max(1.0) } else { 1.0 };
-        let code_size =
-            if settings.normalize_loc_loss_by_codesize { FasterRcnnBoxCoder::CODE_SIZE as f32 } else { 1.0 };
+        let code_size = if settings.normalize_loc_loss_by_codesize { code_size as f32 } else { 1.0 };
         Losses {
             localization: localization * (settings.localization_weight / (normalizer * code_size)),
             classification: classification * (settings.classification_weight / normalizer),
@@ -235,13 +234,14 @@ impl SsdModel {
         targets: &[Targets],
     ) -> Vec<f32> {
         let anchors = self.anchors.len();
+        let code_size = self.settings.target_assigner.box_coder.code_size();
         let localization = to_host(localization.clone());
         let classification = to_host(classification.clone());
         let codes = to_host(box_encodings.clone());
         let mut mask = vec![0.0; targets.len() * anchors];
         mask.par_chunks_mut(anchors).zip(targets).enumerate().for_each(|(image, (mask, targets))| {
             let range = image * anchors..(image + 1) * anchors;
-            let boxes = self.decode(&codes[range.start * 4..range.end * 4]);
+            let boxes = self.decode(&codes[range.start * code_size..range.end * code_size]);
             let mined = miner.mine(&localization[range.clone()], &classification[range], &boxes, &targets.matches);
             mined.indices.into_iter().for_each(|i| mask[i] = 1.0);
         });
@@ -250,12 +250,7 @@ impl SsdModel {
 
     /// The boxes of one picture's codes.
     fn decode(&self, codes: &[f32]) -> Vec<[f32; 4]> {
-        let coder = &self.settings.target_assigner.box_coder;
-        codes
-            .chunks_exact(FasterRcnnBoxCoder::CODE_SIZE)
-            .zip(self.anchors.iter())
-            .map(|(code, &anchor)| coder.decode([code[0], code[1], code[2], code[3]], anchor))
-            .collect()
+        self.settings.target_assigner.box_coder.decode_all(codes, &self.anchors)
     }
 
     /// The objects in each picture, best first, their boxes normalized to the picture.
@@ -273,7 +268,7 @@ impl SsdModel {
         let [_, anchors, columns] = predictions.class_logits.dims();
         let codes = to_host(predictions.box_encodings);
         let logits = to_host(predictions.class_logits);
-        let per_code = anchors * FasterRcnnBoxCoder::CODE_SIZE;
+        let per_code = anchors * self.settings.target_assigner.box_coder.code_size();
         codes
             .par_chunks(per_code)
             .zip(logits.par_chunks(anchors * columns))

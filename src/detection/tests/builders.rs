@@ -165,8 +165,16 @@ fn errors_name_the_field() {
         ("num_classes: 3", "num_classes: 0", "model.ssd.num_classes"),
         ("ssd_mobilenet_v1", "ssd_mobilenet_edgetpu", "model.ssd.feature_extractor.type"),
         ("height: 96", "height: -1", "model.ssd.image_resizer.fixed_shape_resizer.height"),
-        ("height: 96", "height: 96 convert_to_grayscale: true", "model.ssd.image_resizer.fixed_shape_resizer.convert_to_grayscale"),
-        ("weighted_sigmoid { }", "bootstrapped_sigmoid { }", "model.ssd.loss.classification_loss.bootstrapped_sigmoid"),
+        (
+            "height: 96",
+            "height: 96 convert_to_grayscale: true",
+            "model.ssd.image_resizer.fixed_shape_resizer.convert_to_grayscale",
+        ),
+        (
+            "weighted_sigmoid { }",
+            "penalty_reduced_logistic_focal_loss { }",
+            "model.ssd.loss.classification_loss.penalty_reduced_logistic_focal_loss",
+        ),
         ("kernel_size: 3", "kernel_size: 0", "model.ssd.box_predictor.convolutional_box_predictor.kernel_size"),
         ("decay: 0.9 ", "decay: nan ", "model.ssd.feature_extractor.conv_hyperparams.batch_norm.decay"),
         ("aspect_ratios: [1.0, 2.0, 0.5]", "", "model.ssd.anchor_generator.ssd_anchor_generator.aspect_ratios"),

@@ -1,6 +1,7 @@
 //! Parity with TFOD's own numbers, and the builders against whole configs.
 
+mod box_losses;
 mod builders;
 mod parity;
-mod ssd_networks;
 mod resizers;
+mod ssd_networks;
