@@ -4,55 +4,134 @@ use prost_reflect::{DynamicMessage, FieldDescriptor, Kind};
 
 use crate::error::ConfigError;
 use crate::schema;
-use crate::text_format::{self, Block, Document, Field, FieldPath, PathStep, Span, Value, quote};
+use crate::text_format::{self, Block, Document, Field, FieldPath, List, PathStep, Span, Value, quote, shorten};
 
 /// Sets a field of a pipeline config's text.
 ///
 /// `value` is written as in a config: `16`, `0.004`, `true`, `RELU_6`, `{ … }` for a block. A string
 /// may come with or without its quotes. Where the text has the field, only the value's bytes change;
 /// where it lacks it, a line is added at the end of the right block, and the blocks around it if they
-/// are missing too. Another member of the same oneof is replaced. An index one past the last appends.
+/// are missing too. Another member of the same oneof is replaced. An index one past the last appends;
+/// a repeated field without an index means its last element.
 ///
 /// # Errors
 /// The text does not follow the format, the schema has no such field, or it cannot hold the value.
 pub fn set_field(text: &str, path: &str, value: &str) -> Result<String, ConfigError> {
     let path: FieldPath = path.parse()?;
     let descriptor = schema::descriptor_at(&path)?;
-    let value = checked_value(&descriptor, &path, value)?;
+    let (value, _) = checked_value(&descriptor, &path.to_string(), value)?;
     let document = Document::parse(text, "pipeline.config")?;
+    let path = with_indices(&document, path)?;
     if let Some((_, old)) = document.find(&path) {
         let span = old.span();
+        let value = laid_out(&value, &indentation(text, span.start), newline(text));
         return Ok(replace(text, span, &value));
     }
     insert(&document, &path, &value)
 }
 
-/// Removes a field from a pipeline config's text, and its line if nothing else stands there. A field
-/// that the text does not have is no error.
+/// Adds one more element to a repeated field of a pipeline config's text, behind the last one.
 ///
 /// # Errors
-/// The text does not follow the format, the schema has no such field, or it is one of a `[ … ]` list.
+/// The text does not follow the format, the schema has no such repeated field, or it cannot hold the
+/// value.
+pub fn append_field(text: &str, path: &str, value: &str) -> Result<String, ConfigError> {
+    let mut path: FieldPath = path.parse()?;
+    let descriptor = schema::descriptor_at(&path)?;
+    if !descriptor.is_list() && !descriptor.is_map() {
+        return Err(ConfigError::FieldPath { path: path.to_string(), reason: "it is given once; set it".into() });
+    }
+    let (value, _) = checked_value(&descriptor, &path.to_string(), value)?;
+    let document = Document::parse(text, "pipeline.config")?;
+    path = with_indices(&document, path)?;
+    let count = document.find_all(&path).len();
+    if let Some(last) = path.steps.last_mut() {
+        last.index = Some(count);
+    }
+    insert(&document, &path, &value)
+}
+
+/// Gives a repeated field of a pipeline config's text these elements and no others.
+///
+/// # Errors
+/// The text does not follow the format, the schema has no such repeated field, or it cannot hold one
+/// of the values.
+pub fn set_list(text: &str, path: &str, values: &[String]) -> Result<String, ConfigError> {
+    let parsed: FieldPath = path.parse()?;
+    let document = Document::parse(text, "pipeline.config")?;
+    let count = document.find_all(&with_indices(&document, parsed)?).len();
+    let mut text = text.to_owned();
+    for (i, value) in values.iter().enumerate() {
+        text = if i < count {
+            set_field(&text, &format!("{path}[{i}]"), value)?
+        } else {
+            append_field(&text, path, value)?
+        };
+    }
+    for i in (values.len()..count).rev() {
+        text = remove_field(&text, &format!("{path}[{i}]"))?;
+    }
+    Ok(text)
+}
+
+/// Removes a field from a pipeline config's text, and its line if nothing else stands there; without
+/// an index wherever the text gives it. A field that the text does not have is no error.
+///
+/// # Errors
+/// The text does not follow the format, or the schema has no such field.
 pub fn remove_field(text: &str, path: &str) -> Result<String, ConfigError> {
     let path: FieldPath = path.parse()?;
     schema::descriptor_at(&path)?;
     let document = Document::parse(text, "pipeline.config")?;
-    let Some((field, value)) = document.find(&path) else {
-        return Ok(text.into());
-    };
-    if value.span() != field.value.span() {
-        let reason = "it is one of a list in brackets; set the whole field instead".into();
-        return Err(ConfigError::FieldPath { path: path.to_string(), reason });
+    let path = with_indices(&document, path)?;
+    let found = document.find_all(&path);
+    let indexed = path.steps.last().is_some_and(|step| step.index.is_some());
+    let mut spans: Vec<Span> = Vec::new();
+    for (field, value) in found {
+        let span = match &field.value {
+            Value::List(list) if indexed && list.items.len() > 1 => element_span(list, value),
+            _ => line_span(text, with_separator(text, field.span())),
+        };
+        // The elements of one list are all removed by its field.
+        if spans.last().is_none_or(|last| last.end <= span.start) {
+            spans.push(span);
+        }
     }
-    let span = with_separator(text, field.span());
+    let mut out = String::with_capacity(text.len());
+    let mut at = 0;
+    for span in spans {
+        out += &text[at..span.start];
+        at = span.end;
+    }
+    Ok(out + &text[at..])
+}
+
+/// The lines of a field where nothing else stands on them, else the field alone.
+fn line_span(text: &str, span: Span) -> Span {
     let line_start = text[..span.start].rfind('\n').map_or(0, |i| i + 1);
     let line_end = text[span.end..].find('\n').map_or(text.len(), |i| span.end + i + 1);
     let alone = text[line_start..span.start].trim().is_empty() && text[span.end..line_end].trim().is_empty();
-    Ok(replace(text, if alone { Span { start: line_start, end: line_end } } else { span }, ""))
+    if alone { Span { start: line_start, end: line_end } } else { span }
 }
 
-/// The value as it is to be written, or why the field cannot hold it.
-fn checked_value(descriptor: &FieldDescriptor, path: &FieldPath, value: &str) -> Result<String, ConfigError> {
-    let wrong = |reason: String| ConfigError::Value { path: path.to_string(), value: value.into(), reason };
+/// An element of a list and the comma that goes with it.
+fn element_span(list: &List, element: &Value) -> Span {
+    let at = list.items.iter().position(|item| item.span() == element.span()).unwrap_or(0);
+    match (list.items.get(at + 1), at.checked_sub(1).and_then(|before| list.items.get(before))) {
+        (Some(next), _) => Span { start: element.span().start, end: next.span().start },
+        (None, Some(before)) => Span { start: before.span().end, end: element.span().end },
+        (None, None) => element.span(),
+    }
+}
+
+/// The value as it is to be written and what it means, as the only field of its block; or why the
+/// field cannot hold it. `path` is what the error calls the field.
+pub(crate) fn checked_value(
+    descriptor: &FieldDescriptor,
+    path: &str,
+    value: &str,
+) -> Result<(String, DynamicMessage), ConfigError> {
+    let wrong = |reason: String| ConfigError::Value { path: path.into(), value: shorten(value), reason };
     let mut value = value.trim().to_owned();
     if matches!(descriptor.kind(), Kind::String) && !value.starts_with(['"', '\'']) {
         value = quote(&value);
@@ -68,7 +147,18 @@ fn checked_value(descriptor: &FieldDescriptor, path: &FieldPath, value: &str) ->
     text_format::merge_dynamic(&mut block, &snippet, "value").map_err(|error| {
         wrong(if error.fix.is_empty() { error.message } else { format!("{}; {}", error.message, error.fix) })
     })?;
-    Ok(value)
+    Ok((value, block))
+}
+
+/// The path with the last index at each repeated block that has none.
+fn with_indices(document: &Document, mut path: FieldPath) -> Result<FieldPath, ConfigError> {
+    for at in 0..path.steps.len().saturating_sub(1) {
+        let prefix = FieldPath { steps: path.steps[..=at].to_vec() };
+        if path.steps[at].index.is_none() && schema::descriptor_at(&prefix)?.is_list() {
+            path.steps[at].index = Some(document.find_all(&prefix).len().saturating_sub(1));
+        }
+    }
+    Ok(path)
 }
 
 fn replace(text: &str, span: Span, with: &str) -> String {
@@ -98,30 +188,59 @@ fn insert(document: &Document, path: &FieldPath, value: &str) -> Result<String, 
     let missing = &path.steps[at..];
     let fields = block.map_or(document.fields(), |block| block.fields.as_slice());
     for (i, step) in missing.iter().enumerate() {
-        let next = if i == 0 { document.named(fields, &step.name).len() } else { 0 };
+        let mut occurrences = FieldPath { steps: path.steps[..=at + i].to_vec() };
+        occurrences.steps[at + i].index = None;
+        let next = if i == 0 { document.find_all(&occurrences).len() } else { 0 };
         if step.index.is_some_and(|index| index != next) {
             let reason = format!("`{}` has {next} so far; the next index is {next}", step.name);
             return Err(ConfigError::FieldPath { path: path.to_string(), reason });
         }
     }
     let text = document.text();
-    let newline = if text.contains("\r\n") { "\r\n" } else { "\n" };
+    let newline = newline(text);
     if let Some(rival) = oneof_rival(document, fields, path, at)? {
-        let lines = nested(missing, value, &indentation(text, rival.name.start), newline);
-        return Ok(replace(text, rival.span(), lines.trim_start()));
+        let span = rival.span();
+        let lines = if text[span.start..span.end].contains('\n') {
+            nested(missing, value, &indentation(text, rival.name.start), newline)
+        } else {
+            inline(missing, value)
+        };
+        return Ok(replace(text, span, lines.trim_start()));
     }
-    Ok(match (block, fields.last()) {
-        (Some(block), Some(last)) if same_line(text, last.span().end, block.span.end) => {
-            let end = with_separator(text, last.span()).end;
-            replace(text, Span { start: end, end }, &format!(" {}", inline(missing, value)))
-        }
-        (_, Some(last)) => {
-            let indent = indentation(text, last.name.start);
-            after_line(text, with_separator(text, last.span()).end, &nested(missing, value, &indent, newline), newline)
-        }
+    // One more of a repeated field stands behind the others, anything else at the block's end.
+    let sibling = fields.iter().rev().find(|field| document.slice(field.name) == missing[0].name);
+    if let (Some(Field { value: Value::List(list), .. }), [_]) = (sibling, missing) {
+        return Ok(into_list(text, list, value));
+    }
+    Ok(match (block, sibling.or(fields.last())) {
+        (_, Some(last)) => behind(text, block, last, missing, value),
         (Some(block), None) => into_empty(text, block, missing, value, newline),
         (None, None) => after_line(text, text.len(), &nested(missing, value, "", newline), newline),
     })
+}
+
+/// Adds a field behind another one: on a line of its own, or on the same line where more follows there.
+fn behind(text: &str, block: Option<&Block>, last: &Field, steps: &[PathStep], value: &str) -> String {
+    let end = with_separator(text, last.span()).end;
+    let rest = text[end..].split('\n').next().unwrap_or_default().trim();
+    if !rest.is_empty() && !rest.starts_with('#') {
+        return replace(text, Span { start: end, end }, &format!(" {}", inline(steps, value)));
+    }
+    let mut indent = indentation(text, last.name.start);
+    if block.is_some_and(|block| !text[block.span.start..last.name.start].contains('\n')) {
+        indent += "  ";
+    }
+    let newline = newline(text);
+    after_line(text, end, &nested(steps, value, &indent, newline), newline)
+}
+
+/// Adds an element to a `[ … ]` list.
+fn into_list(text: &str, list: &List, value: &str) -> String {
+    let value = one_line(value);
+    match list.items.last() {
+        Some(last) => replace(text, Span { start: last.span().end, end: last.span().end }, &format!(", {value}")),
+        None => replace(text, Span { start: list.span.start + 1, end: list.span.start + 1 }, &value),
+    }
 }
 
 /// The field in the same block that cannot stay beside the new one.
@@ -142,7 +261,7 @@ fn oneof_rival<'a>(
 fn inline(steps: &[PathStep], value: &str) -> String {
     let (last, blocks) = steps.split_last().expect("a path has a step");
     let open: String = blocks.iter().map(|step| format!("{} {{ ", step.name)).collect();
-    format!("{open}{}{}", assignment(&last.name, value), " }".repeat(blocks.len()))
+    format!("{open}{}{}", assignment(&last.name, &one_line(value)), " }".repeat(blocks.len()))
 }
 
 /// The same over several lines, the last without its line end.
@@ -152,7 +271,8 @@ fn nested(steps: &[PathStep], value: &str, indent: &str, newline: &str) -> Strin
     for (depth, step) in blocks.iter().enumerate() {
         out += &format!("{indent}{}{} {{{newline}", "  ".repeat(depth), step.name);
     }
-    out += &format!("{indent}{}{}", "  ".repeat(blocks.len()), assignment(&last.name, value));
+    let inner = format!("{indent}{}", "  ".repeat(blocks.len()));
+    out += &format!("{inner}{}", assignment(&last.name, &laid_out(value, &inner, newline)));
     for depth in (0..blocks.len()).rev() {
         out += &format!("{newline}{indent}{}}}", "  ".repeat(depth));
     }
@@ -163,21 +283,32 @@ fn assignment(name: &str, value: &str) -> String {
     if value.starts_with(['{', '<']) { format!("{name} {value}") } else { format!("{name}: {value}") }
 }
 
+/// A value of several lines, all but the first moved to the right.
+fn laid_out(value: &str, indent: &str, newline: &str) -> String {
+    value.lines().collect::<Vec<_>>().join(&format!("{newline}{indent}"))
+}
+
+/// A value of several lines on one, unless a comment in it needs its line end.
+fn one_line(value: &str) -> String {
+    if value.contains('#') { value.into() } else { value.lines().map(str::trim).collect::<Vec<_>>().join(" ") }
+}
+
+/// The line ends that the text has.
+fn newline(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
 /// The white space in front of the line that a byte is on.
 fn indentation(text: &str, at: usize) -> String {
     let line = &text[text[..at].rfind('\n').map_or(0, |i| i + 1)..];
     line.chars().take_while(|c| matches!(c, ' ' | '\t')).collect()
 }
 
-fn same_line(text: &str, a: usize, b: usize) -> bool {
-    !text[a..b].contains('\n')
-}
-
 /// Adds lines behind the line that a byte is on.
 fn after_line(text: &str, at: usize, lines: &str, newline: &str) -> String {
     match text[at..].find('\n') {
         Some(i) => format!("{}{lines}{newline}{}", &text[..=at + i], &text[at + i + 1..]),
-        None if text.is_empty() => format!("{lines}{newline}"),
+        None if text.is_empty() || text.ends_with('\n') => format!("{text}{lines}{newline}"),
         None => format!("{text}{newline}{lines}{newline}"),
     }
 }
@@ -186,11 +317,15 @@ fn after_line(text: &str, at: usize, lines: &str, newline: &str) -> String {
 fn into_empty(text: &str, block: &Block, steps: &[PathStep], value: &str, newline: &str) -> String {
     let outer = indentation(text, block.span.start);
     let lines = nested(steps, value, &format!("{outer}  "), newline);
-    if same_line(text, block.span.start, block.span.end) {
-        let inside = Span { start: block.span.start + 1, end: block.span.end - 1 };
-        return replace(text, inside, &format!("{newline}{lines}{newline}{outer}"));
-    }
     let close_line = text[..block.span.end].rfind('\n').map_or(0, |i| i + 1);
+    if close_line <= block.span.start {
+        let inside = Span { start: block.span.start + 1, end: block.span.end - 1 };
+        let rest = text[block.span.end..].split('\n').next().unwrap_or_default().trim();
+        if rest.is_empty() || rest.starts_with('#') {
+            return replace(text, inside, &format!("{newline}{lines}{newline}{outer}"));
+        }
+        return replace(text, inside, &format!(" {} ", inline(steps, value)));
+    }
     let before_close = &text[close_line..block.span.end - 1];
     if before_close.trim().is_empty() {
         return format!("{}{lines}{newline}{}", &text[..close_line], &text[close_line..]);
@@ -246,7 +381,7 @@ mod tests {
     #[test]
     fn empty_blocks_are_opened() {
         let flip = "train_config.data_augmentation_options[0].random_horizontal_flip.probability";
-        assert_eq!(set(flip, "1"), CONFIG.replace("flip {} }", "flip {\n    probability: 1\n  } }"));
+        assert_eq!(set(flip, "1"), CONFIG.replace("flip {} }", "flip { probability: 1 } }"));
         let changed = set_field("model {\n  ssd {\n    # none\n  }\n}\n", "model.ssd.num_classes", "1").expect("set");
         assert_eq!(changed, "model {\n  ssd {\n    # none\n    num_classes: 1\n  }\n}\n");
     }

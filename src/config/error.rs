@@ -52,6 +52,22 @@ pub enum ConfigError {
         /// Why not.
         reason: String,
     },
+    /// A hyperparameter that this config cannot take.
+    #[error("the hyperparameter `{key}` cannot be applied: {reason}")]
+    Hyperparameter {
+        /// Its name.
+        key: String,
+        /// Why not, and what would work.
+        reason: String,
+    },
+    /// A JSON file that is not what it should be.
+    #[error("{file}: {reason}")]
+    Json {
+        /// The file.
+        file: String,
+        /// What is wrong, with line and column where the text is no JSON at all.
+        reason: String,
+    },
     /// A template that does not exist.
     #[error("there is no pipeline template `{name}`; there are: {known}")]
     Template {
@@ -79,7 +95,8 @@ impl ConfigError {
                 problem("unreadable-file", file.display().to_string(), "check the path and the permissions of the file")
             }
             Self::TooLarge { file, .. } => problem("too-large", file.display().to_string(), "choose the config file"),
-            Self::FieldPath { .. } | Self::Value { .. } | Self::Template { .. } => {
+            Self::Json { file, .. } => problem("bad-json", file.clone(), ""),
+            Self::FieldPath { .. } | Self::Value { .. } | Self::Hyperparameter { .. } | Self::Template { .. } => {
                 problem("bad-request", String::new(), "")
             }
         }

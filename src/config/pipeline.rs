@@ -93,6 +93,15 @@ impl Pipeline {
     }
 }
 
+/// A whole text file, if it is not larger than any config may be: an override, hyperparameters.
+///
+/// # Errors
+/// The file cannot be read, is far too large, or is no UTF-8.
+pub fn read_text(path: impl AsRef<Path>) -> Result<String, ConfigError> {
+    let bytes = read_limited(path.as_ref())?;
+    Ok(text_format::decode(&bytes, &path.as_ref().display().to_string())?.to_owned())
+}
+
 /// A whole file, if it is not larger than any config may be.
 pub(crate) fn read_limited(path: &Path) -> Result<Vec<u8>, ConfigError> {
     let read = |source| ConfigError::Read { file: path.into(), source };

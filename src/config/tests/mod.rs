@@ -1,9 +1,12 @@
 //! The room as a whole: the schema against its published counts, real configs, hostile input.
 
 mod checks;
+mod edits;
 mod golden;
 mod hostile;
+mod merge;
 mod schema_counts;
+mod show;
 mod text_errors;
 
 use std::path::{Path, PathBuf};

@@ -22,7 +22,8 @@ use prost_reflect::{DynamicMessage, MessageDescriptor};
 
 pub use lexer::Span;
 pub use print::print;
-pub(crate) use print::{float32, quote};
+pub(crate) use print::{float32, map_entry, quote, value_text};
+pub(crate) use syntax::shorten;
 pub use syntax::{Block, Document, Field, FieldPath, List, PathStep, Scalar, Value};
 
 use crate::proto;

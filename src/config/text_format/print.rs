@@ -1,7 +1,7 @@
 //! Messages as text, the way Python's `text_format.MessageToString` writes them: fields by number,
 //! two spaces a level, the shortest decimal that is still the same float.
 
-use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, ReflectMessage, Value};
+use prost_reflect::{DynamicMessage, FieldDescriptor, Kind, MapKey, MessageDescriptor, ReflectMessage, Value};
 
 /// A message as text.
 pub fn print(message: &DynamicMessage) -> String {
@@ -44,10 +44,7 @@ fn print_field(field: &FieldDescriptor, value: &Value, indent: usize, out: &mut 
 
 fn print_entry(field: &FieldDescriptor, key: &MapKey, value: &Value, indent: usize, out: &mut String) {
     let Kind::Message(entry) = field.kind() else { return };
-    let mut message = DynamicMessage::new(entry.clone());
-    message.set_field(&entry.map_entry_key_field(), Value::from(key.clone()));
-    message.set_field(&entry.map_entry_value_field(), value.clone());
-    print_field(field, &Value::Message(message), indent, out);
+    print_field(field, &Value::Message(map_entry(&entry, key, value)), indent, out);
 }
 
 fn print_scalar(kind: &Kind, value: &Value, out: &mut String) {
@@ -67,6 +64,32 @@ fn print_scalar(kind: &Kind, value: &Value, out: &mut String) {
         },
         Value::Message(_) | Value::List(_) | Value::Map(_) => {}
     }
+}
+
+/// A field's value as it stands behind its name: a number, a word, a string, or a block over several
+/// lines.
+pub(crate) fn value_text(kind: &Kind, value: &Value) -> String {
+    match value {
+        Value::Message(message) if message.fields().next().is_none() => "{ }".into(),
+        Value::Message(message) => {
+            let mut out = "{\n".into();
+            print_fields(message, 2, &mut out);
+            out + "}"
+        }
+        value => {
+            let mut out = String::new();
+            print_scalar(kind, value, &mut out);
+            out
+        }
+    }
+}
+
+/// One entry of a map as the message that the text gives it as.
+pub(crate) fn map_entry(entry: &MessageDescriptor, key: &MapKey, value: &Value) -> DynamicMessage {
+    let mut message = DynamicMessage::new(entry.clone());
+    message.set_field(&entry.map_entry_key_field(), Value::from(key.clone()));
+    message.set_field(&entry.map_entry_value_field(), value.clone());
+    message
 }
 
 /// A float with as few digits as keep it the same float, six of them tried first.

@@ -140,21 +140,26 @@ impl Document {
     /// and has no index in the path, it is the last, whose value counts. The value is an element
     /// where the field is a `[ … ]` list.
     pub fn find(&self, path: &FieldPath) -> Option<(&Field, &Value)> {
-        self.find_in(&self.fields, &path.steps)
+        self.find_all(path).pop()
     }
 
-    fn find_in<'a>(&'a self, fields: &'a [Field], steps: &[PathStep]) -> Option<(&'a Field, &'a Value)> {
-        let (step, rest) = steps.split_first()?;
-        let mut seen = self.named(fields, &step.name);
-        if let Some(index) = step.index {
-            seen = seen.into_iter().skip(index).take(1).collect();
+    /// Every occurrence of a path in the order of the text. Blocks of one name are merged, so an
+    /// index counts over all of them.
+    pub(crate) fn find_all<'a>(&'a self, path: &FieldPath) -> Vec<(&'a Field, &'a Value)> {
+        let mut blocks: Vec<&'a [Field]> = vec![&self.fields];
+        let mut seen = Vec::new();
+        for step in &path.steps {
+            seen = blocks.iter().flat_map(|fields| self.named(fields, &step.name)).collect();
+            if let Some(index) = step.index {
+                seen = seen.into_iter().skip(index).take(1).collect();
+            }
+            let block_of = |(_, value): &(&'a Field, &'a Value)| match value {
+                Value::Block(block) => Some(block.fields.as_slice()),
+                Value::Scalar(_) | Value::List(_) => None,
+            };
+            blocks = seen.iter().filter_map(block_of).collect();
         }
-        // Blocks of one name are merged: whichever holds the rest of the path, the last first.
-        seen.into_iter().rev().find_map(|(field, value)| match (rest.is_empty(), value) {
-            (true, _) => Some((field, value)),
-            (false, Value::Block(block)) => self.find_in(&block.fields, rest),
-            (false, _) => None,
-        })
+        seen
     }
 
     /// Every occurrence of a name, lists spread out.
@@ -383,7 +388,7 @@ impl<'a> Parser<'a> {
 }
 
 /// The beginning of a piece of text, for a message.
-pub(super) fn shorten(text: &str) -> String {
+pub(crate) fn shorten(text: &str) -> String {
     const MOST: usize = 40;
     match text.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}…", &text[..end]),
