@@ -49,6 +49,7 @@ impl OpenProject {
             label_map: Some(self.labels.map().clone()),
             train_images: self.train_images().map(|images| images as u64),
             most_boxes: self.images().iter().map(|image| image.boxes).max(),
+            ..DatasetFacts::default()
         }
     }
 

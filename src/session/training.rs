@@ -74,6 +74,7 @@ pub fn prepare_training(project: &mut Project, watch: &mut dyn Watch) -> Result<
         label_map: Some(labels),
         train_images: Some(records.train as u64),
         most_boxes: project.images()?.iter().map(|image| image.boxes).max(),
+        ..DatasetFacts::default()
     };
     if records.val == 0 && measures_on(&prepared.pipeline, "val.record")? {
         let what = "no annotated image is in the val split, and pipeline.config measures on it; put some images there";

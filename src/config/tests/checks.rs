@@ -1,11 +1,14 @@
 //! What the check reports, at which line.
 
-use boxwright_core::{LabelMap, Problem, Severity};
+use boxwright_core::{ImageSize, LabelMap, NormalizedBox, Problem, Severity};
 
 use super::{files, shared};
-use crate::check::{DatasetFacts, check};
+use crate::check::{
+    BoxFact, DatasetFacts, DeviceMemory, LabelFact, RecordFacts, Verdict, anchor_report, check, memory_estimate,
+    verdicts,
+};
 use crate::pipeline::Pipeline;
-use crate::template::{TemplateValues, pipeline_from_template};
+use crate::template::{TemplateValues, pipeline_from_template, template_names, with_anchors};
 use crate::{remove_field, set_field};
 
 fn template() -> String {
@@ -29,9 +32,10 @@ fn problem(path: &str, value: &str) -> Problem {
 #[test]
 fn what_is_not_honoured_is_refused_at_its_line() {
     for (path, value, code, fix) in [
+        ("model.ssd.feature_extractor.type", "ssd_mobilenet_v2", "unsupported-value", "use ssd_mobilenet_v1"),
         (
             "model.ssd.feature_extractor.type",
-            "ssd_mobilenet_v2",
+            "ssd_mobilenet_v11",
             "unsupported-value",
             "did you mean `ssd_mobilenet_v1`?",
         ),
@@ -209,4 +213,206 @@ fn tfods_samples_are_judged_without_a_panic() {
             }
         }
     }
+}
+
+#[test]
+fn every_field_gets_a_verdict_at_its_line() {
+    let text = "train_config {\n  batch_size: 8\n  use_bfloat16: true\n  freeze_variables: ['a', 'b']\n  num_steps: 5\n  \
+                merge_multiple_label_boxes: false\n}\nmodel { ssd { mask_head_config { mask_height: 9 } } }\n";
+    let found = verdicts(&Pipeline::parse(text, "p").expect("a config"));
+    let rows: Vec<(&str, usize, Verdict)> =
+        found.iter().map(|field| (field.path.as_str(), field.line, field.verdict)).collect();
+    assert_eq!(
+        rows,
+        [
+            ("train_config.batch_size", 2, Verdict::Honoured),
+            ("train_config.use_bfloat16", 3, Verdict::Approximated),
+            ("train_config.freeze_variables[0]", 4, Verdict::Refused),
+            ("train_config.freeze_variables[1]", 4, Verdict::Refused),
+            ("train_config.num_steps", 5, Verdict::Honoured),
+            ("train_config.merge_multiple_label_boxes", 6, Verdict::Honoured),
+            ("model.ssd.mask_head_config.mask_height", 8, Verdict::Refused),
+        ]
+    );
+    assert!(found[1].note.contains("32-bit") && found[2].note.contains("remove `freeze_variables`"), "{found:#?}");
+    let whole = verdicts(&Pipeline::parse(&template(), "p").expect("a config"));
+    let text = template();
+    let leaves = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned());
+    assert_eq!(whole.len(), leaves.filter(|line| line.contains(": ")).count() + 3, "all values and three empty blocks");
+    assert!(whole.iter().all(|field| field.verdict == Verdict::Honoured), "{whole:#?}");
+}
+
+#[test]
+fn what_is_approximated_is_told_and_not_refused() {
+    let found = problem("train_config.sync_replicas", "true");
+    assert_eq!((found.severity, found.code.as_str()), (Severity::Info, "approximated"));
+    let text = set_field(&template(), "train_config.sync_replicas", "false").expect("set");
+    assert_eq!(problems(&text, &DatasetFacts::default()), [], "a default asks for nothing");
+}
+
+#[test]
+fn what_is_given_twice_is_told() {
+    let of = |text: &str| {
+        let found = problems(text, &DatasetFacts::default());
+        let told = |p: &&Problem| ["duplicate-field", "oneof-twice", "merged-block"].contains(&p.code.as_str());
+        found.iter().filter(told).map(|p| (p.code.clone(), p.severity, p.place.clone())).collect::<Vec<_>>()
+    };
+    let row = |code: &str, severity, place: &str| (code.to_owned(), severity, place.to_owned());
+    assert_eq!(
+        of("train_config { batch_size: 1\nbatch_size: 2 }"),
+        [row("duplicate-field", Severity::Error, "line 2, column 1")]
+    );
+    assert_eq!(
+        of("train_config { batch_size: 1\nbatch_size: 1 }"),
+        [row("duplicate-field", Severity::Warning, "line 2, column 1")]
+    );
+    let merged = of("train_config { batch_size: 1 }\ntrain_config { batch_size: 3 }");
+    assert_eq!(merged.len(), 2, "{merged:?}");
+    assert_eq!(
+        of("train_config { optimizer { adam_optimizer {}\nmomentum_optimizer {} } }"),
+        [row("oneof-twice", Severity::Error, "line 2, column 1")]
+    );
+    assert_eq!(of("train_config { data_augmentation_options {} data_augmentation_options {} }"), []);
+    assert_eq!(of("eval_input_reader { shuffle: true }\neval_input_reader { shuffle: false }"), []);
+}
+
+#[test]
+fn learning_rates_and_steps_are_weighed() {
+    let rate = "train_config.optimizer.momentum_optimizer.learning_rate";
+    let cosine = format!("{rate}.cosine_decay_learning_rate");
+    for (path, value, code) in [
+        (format!("{cosine}.learning_rate_base"), "0.5", "learning-rate-high"),
+        (format!("{cosine}.total_steps"), "100000", "schedule-long"),
+        (format!("{rate}.constant_learning_rate.learning_rate"), "1.0", "learning-rate-high"),
+        (format!("{rate}.exponential_decay_learning_rate.burnin_steps"), "1000", "warm-up-long"),
+        (
+            "train_config.optimizer.adam_optimizer.learning_rate.constant_learning_rate.learning_rate".into(),
+            "0.1",
+            "learning-rate-high",
+        ),
+        (
+            "train_config.optimizer.rms_prop_optimizer.learning_rate.constant_learning_rate.learning_rate".into(),
+            "0.2",
+            "learning-rate-high",
+        ),
+    ] {
+        let found = problem(&path, value);
+        assert_eq!((found.code.as_str(), found.severity), (code, Severity::Warning), "{path}: {value}");
+        assert!(found.fix.contains("usual") || code != "learning-rate-high", "{}", found.fix);
+    }
+    // A large batch bears a large rate: TFOD's own 0.08 with 128 images.
+    let text = set_field(&template(), &format!("{cosine}.learning_rate_base"), "0.08").expect("set");
+    let text = set_field(&text, "train_config.batch_size", "128").expect("set");
+    assert_eq!(problems(&text, &DatasetFacts::default()), []);
+    let text = set_field(
+        &template(),
+        &format!("{rate}.manual_step_learning_rate"),
+        "{ schedule { step: 900 } schedule { step: 5000 } }",
+    );
+    let found = problems(&text.expect("set"), &DatasetFacts::default());
+    assert_eq!(found.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["step-not-reached"], "{found:?}");
+    let facts = DatasetFacts { train_images: Some(100_000), ..DatasetFacts::default() };
+    assert_eq!(problems(&template(), &facts)[0].code, "few-steps");
+}
+
+/// Boxes of one size, spread over the image.
+fn boxes(side: f32, aspect: f32, count: usize) -> Vec<BoxFact> {
+    let (h, w) = (side / aspect.sqrt(), side * aspect.sqrt());
+    let place = |i: usize| (i as f32 * 0.618).fract();
+    (0..count)
+        .map(|i| {
+            let (y, x) = (place(i) * (1.0 - h).max(0.0), place(i * 3 + 1) * (1.0 - w).max(0.0));
+            let bounds = NormalizedBox::new(y, x, y + h, x + w);
+            BoxFact { bounds, image: ImageSize::new(640, 640), class: 1 }
+        })
+        .collect()
+}
+
+#[test]
+fn anchors_are_laid_over_the_boxes() {
+    let labels = LabelMap::from_names(["nut"]).expect("valid");
+    let facts = |boxes: Vec<BoxFact>| DatasetFacts {
+        label_map: Some(labels.clone()),
+        train: Some(RecordFacts {
+            images: 50,
+            whole: true,
+            boxes,
+            labels: vec![LabelFact { text: "nut".into(), number: Some(1), boxes: 200 }],
+        }),
+        ..DatasetFacts::default()
+    };
+    let fitting = facts(boxes(0.5, 1.0, 200));
+    assert_eq!(problems(&template(), &fitting), []);
+    // Things of a thirtieth of the image: no anchor of this config is so small.
+    let tiny = facts(boxes(0.035, 1.0, 200));
+    let found = problems(&template(), &tiny);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!((found[0].code.as_str(), found[0].severity), ("anchors-miss", Severity::Warning));
+    assert!(found[0].message.contains("nut 200 of 200 small"), "{}", found[0]);
+    assert!(found[0].place.starts_with("line "), "{}", found[0]);
+    // Long things: another shape is proposed, and it is better by the count that is given.
+    let long = facts([boxes(0.25, 7.0, 100), boxes(0.12, 6.0, 100)].concat());
+    let config = Pipeline::parse(&template(), "p").expect("a config").config;
+    let report = anchor_report(&config, &long).expect("a report");
+    assert!(report.unmatched > 100, "{report:?}");
+    let proposal = report.proposal.expect("a proposal");
+    let better = with_anchors(&template(), &proposal).expect("changed");
+    let again = anchor_report(&Pipeline::parse(&better, "p").expect("a config").config, &long).expect("a report");
+    assert_eq!(again.unmatched, proposal.unmatched);
+    assert!(again.unmatched * 2 < report.unmatched, "{} of {}", again.unmatched, report.unmatched);
+    assert_eq!(again.groups.iter().map(|group| group.boxes).sum::<usize>(), 200);
+}
+
+#[test]
+fn anchors_of_all_kinds_are_laid() {
+    let facts = DatasetFacts {
+        train: Some(RecordFacts { images: 9, whole: true, boxes: boxes(0.3, 1.0, 60), labels: Vec::new() }),
+        ..DatasetFacts::default()
+    };
+    for name in template_names() {
+        let text = pipeline_from_template(name, &TemplateValues::of(name).expect("a template")).expect("a text");
+        let config = Pipeline::parse(&text, name).expect("a config").config;
+        let report = anchor_report(&config, &facts).unwrap_or_else(|| panic!("{name}: no report"));
+        assert!(report.unmatched * 3 < report.boxes, "{name}: {report:?}");
+        let memory = memory_estimate(&config, &facts).unwrap_or_else(|| panic!("{name}: no estimate"));
+        assert!((2e8..4e10).contains(&memory.total()), "{name}: {memory:?}");
+    }
+}
+
+#[test]
+fn memory_is_compared_with_the_machine() {
+    let of = |bytes: u64| {
+        let memory = Some(DeviceMemory { device: "CPU, 2 threads".into(), bytes });
+        problems(&template(), &DatasetFacts { memory, ..DatasetFacts::default() })
+    };
+    assert_eq!(of(64 << 30), []);
+    let found = of(1 << 30);
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(
+        found[0].code == "memory" && found[0].message.contains("an estimate") && found[0].fix.contains("batch_size")
+    );
+}
+
+#[test]
+fn classes_are_compared_with_the_records() {
+    let labels = LabelMap::from_names(["cat", "dog", "owl"]).expect("valid");
+    let label = |text: &str, number, boxes| LabelFact { text: text.into(), number, boxes };
+    let facts = |of_records: Vec<LabelFact>| DatasetFacts {
+        label_map: Some(labels.clone()),
+        train: Some(RecordFacts { images: 5, whole: true, boxes: Vec::new(), labels: of_records }),
+        ..DatasetFacts::default()
+    };
+    let text = set_field(&template(), "model.ssd.num_classes", "3").expect("set");
+    let codes = |of_records| {
+        let found = problems(&text, &facts(of_records));
+        found.into_iter().map(|p| p.code).filter(|code| code != "batch-size").collect::<Vec<_>>()
+    };
+    let all = || vec![label("cat", Some(1), 4), label("dog", None, 4), label("", Some(3), 1)];
+    assert_eq!(codes(all()), Vec::<String>::new());
+    assert_eq!(codes([all(), vec![label("cta", Some(1), 2)]].concat()), ["label-not-in-map"]);
+    assert_eq!(codes([all(), vec![label("", Some(9), 2)]].concat()), ["label-not-in-map"]);
+    assert_eq!(codes([all(), vec![label("", None, 2)]].concat()), ["label-not-in-map"]);
+    assert_eq!(codes([all(), vec![label("dog", Some(1), 2)]].concat()), ["label-number"]);
+    assert_eq!(codes(vec![label("cat", Some(1), 4)]), ["class-without-boxes"]);
+    assert_eq!(codes(Vec::new()), ["no-boxes"]);
 }

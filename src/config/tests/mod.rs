@@ -1,5 +1,6 @@
 //! The room as a whole: the schema against its published counts, real configs, hostile input.
 
+mod broken;
 mod checks;
 mod edits;
 mod golden;
