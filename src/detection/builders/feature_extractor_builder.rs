@@ -7,28 +7,36 @@ use burn::tensor::Device;
 
 use super::{Built, hyperparams, number, refuse, required, size};
 use crate::feature_extractors::{
-    Dialect, FeatureMaps, FpnFeatureMaps, FpnSettings, MobileNetV1, MobileNetV1Settings, MobileNetV2,
-    MobileNetV2Endpoint, MobileNetV2Settings, MultiResolutionFeatureMaps, MultiResolutionSettings, Network,
-    SsdFeatureExtractor, multiplied_depth,
+    Dialect, FeatureMaps, FpnFeatureMaps, FpnSettings, InceptionV2, InceptionV2Settings, MobileNetV1,
+    MobileNetV1Settings, MobileNetV2, MobileNetV2Endpoint, MobileNetV2Settings, MultiResolutionFeatureMaps,
+    MultiResolutionSettings, Network, ResNetV1, ResNetV1Depth, ResNetV1Settings, SsdFeatureExtractor, Vgg16Reduced,
+    Vgg16ReducedSettings, multiplied_depth,
 };
-use crate::initializers::Initializer;
+use crate::initializers::{FanMode, Initializer};
 use crate::layers::{BatchNormParams, Hyperparams, LayerBuilder, PaddingRule};
 
-/// Depths of the maps behind a MobileNet, before the multiplier.
+/// What stands above the scopes of an SSD's network.
+const SCOPE: &str = "FeatureExtractor";
+
+/// Depths of the maps behind a network, before the multiplier.
 const EXTRA_DEPTHS: [usize; 4] = [512, 256, 256, 128];
 
 /// The coarsest level that a network itself gives.
 const LAST_OWN_LEVEL: usize = 5;
 
 /// The types that there are, for messages.
-const TYPES: &str = "use ssd_mobilenet_v1, ssd_mobilenet_v2, ssd_mobilenet_v1_fpn or ssd_mobilenet_v2_fpn, \
-                     each with or without _keras at its end";
+const TYPES: &str = "use ssd_mobilenet_v1, ssd_mobilenet_v2, ssd_mobilenet_v1_fpn, ssd_mobilenet_v2_fpn, \
+                     ssd_resnet50_v1_fpn, ssd_resnet101_v1_fpn or ssd_resnet152_v1_fpn, each with or without _keras at \
+                     its end, ssd_inception_v2, or ssd_vgg16_reduced";
 
 /// A network that an SSD can stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Base {
     MobileNetV1,
     MobileNetV2,
+    ResNetV1(ResNetV1Depth),
+    InceptionV2,
+    Vgg16Reduced,
 }
 
 /// What all networks are built from.
@@ -60,11 +68,16 @@ pub fn feature_extractor(
     seed: u64,
     device: &Device,
 ) -> Built<SsdFeatureExtractor> {
-    let (base, pyramid) = match config.r#type().trim_end_matches("_keras") {
+    let (base, pyramid) = match config.r#type().strip_suffix("_keras").unwrap_or(config.r#type()) {
         "ssd_mobilenet_v1" => (Base::MobileNetV1, false),
         "ssd_mobilenet_v2" => (Base::MobileNetV2, false),
         "ssd_mobilenet_v1_fpn" => (Base::MobileNetV1, true),
         "ssd_mobilenet_v2_fpn" => (Base::MobileNetV2, true),
+        "ssd_resnet50_v1_fpn" => (Base::ResNetV1(ResNetV1Depth::Layers50), true),
+        "ssd_resnet101_v1_fpn" => (Base::ResNetV1(ResNetV1Depth::Layers101), true),
+        "ssd_resnet152_v1_fpn" => (Base::ResNetV1(ResNetV1Depth::Layers152), true),
+        "ssd_inception_v2" if dialect(config.r#type()) == Dialect::Slim => (Base::InceptionV2, false),
+        "ssd_vgg16_reduced" if dialect(config.r#type()) == Dialect::Slim => (Base::Vgg16Reduced, false),
         "" => return refuse("type", format!("is not set; {TYPES}")),
         _ => return refuse("type", format!("\"{}\" is not supported; {TYPES}", config.r#type())),
     };
@@ -104,6 +117,9 @@ impl Extractor<'_> {
                 let endpoints = vec![MobileNetV2Endpoint::Expansion(15), MobileNetV2Endpoint::Layer(19)];
                 (self.mobilenet_v2(endpoints, false), format!("{}/layer_19", MobileNetV2::SCOPE))
             }
+            Base::InceptionV2 => (self.inception_v2()?, format!("{SCOPE}/InceptionV2/Mixed_5c")),
+            Base::Vgg16Reduced => return self.vgg16_reduced(),
+            Base::ResNetV1(_) => return refuse("type", format!("\"{}\" needs a pyramid", self.config.r#type())),
         };
         let depths = network.endpoint_depths();
         let settings = MultiResolutionSettings {
@@ -132,19 +148,28 @@ impl Extractor<'_> {
         let last = max_level.min(LAST_OWN_LEVEL);
         let levels = min_level..=last;
         let light = self.config.use_depthwise();
-        let (network, scope, last_layer) = match base {
+        let coarse =
+            |layer: &str, first: usize| (0..max_level - last).map(|i| format!("{layer}{}", first + i)).collect();
+        let (network, scope, coarse) = match base {
             Base::MobileNetV1 => {
                 let pairs = levels.map(|level| [3, 5, 11, 13][level - 2]).collect();
-                (self.mobilenet_v1(pairs, light), MobileNetV1::SCOPE, 13)
+                (self.mobilenet_v1(pairs, light), MobileNetV1::SCOPE.to_owned(), coarse("bottom_up_Conv2d_", 14))
             }
             Base::MobileNetV2 => {
                 let layers = levels.map(|level| MobileNetV2Endpoint::Layer([4, 7, 14, 19][level - 2])).collect();
-                (self.mobilenet_v2(layers, light), MobileNetV2::SCOPE, 19)
+                (self.mobilenet_v2(layers, light), MobileNetV2::SCOPE.to_owned(), coarse("bottom_up_Conv2d_", 20))
+            }
+            Base::ResNetV1(depth) => {
+                let network = self.resnet_v1(depth, levels.map(|level| level - 1).collect())?;
+                (network, format!("{SCOPE}/{}", depth.name()), coarse("bottom_up_block", last))
+            }
+            Base::InceptionV2 | Base::Vgg16Reduced => {
+                return refuse("type", format!("\"{}\" has no pyramid", self.config.r#type()));
             }
         };
         let settings = FpnSettings {
             scope: format!("{scope}/fpn"),
-            coarse: (last + 1..=max_level).map(|i| format!("bottom_up_Conv2d_{}", i - last + last_layer)).collect(),
+            coarse,
             depth: multiplied_depth(depth, self.depth_multiplier, self.min_depth),
             use_depthwise: light,
             hyperparams: self.hyperparams,
@@ -198,6 +223,84 @@ impl Extractor<'_> {
         Network::MobileNetV2(MobileNetV2::new(&settings, &self.builder))
     }
 
+    fn resnet_v1(&self, depth: ResNetV1Depth, blocks: Vec<usize>) -> Built<Network> {
+        for (set, field) in [
+            (self.config.use_explicit_padding(), "use_explicit_padding"),
+            (self.config.use_depthwise(), "use_depthwise"),
+        ] {
+            if set {
+                return refuse(field, format!("is not for {}; set it to false", self.config.r#type()));
+            }
+        }
+        let settings = ResNetV1Settings {
+            scope: SCOPE.to_owned(),
+            depth,
+            depth_multiplier: self.depth_multiplier,
+            min_depth: self.min_depth,
+            output_stride: None,
+            halve_behind: true,
+            blocks,
+            hyperparams: if self.overrides() { self.hyperparams } else { resnet_v1_hyperparams(1e-4, !self.frozen) },
+            activates_sums: self.overrides() && self.dialect == Dialect::Keras,
+            dialect: self.dialect,
+        };
+        Ok(Network::ResNetV1(ResNetV1::new(&settings, &self.builder)))
+    }
+
+    fn inception_v2(&self) -> Built<Network> {
+        if !self.overrides() {
+            return refuse(
+                "override_base_feature_extractor_hyperparams",
+                "must be true: conv_hyperparams hold for the whole of ssd_inception_v2",
+            );
+        }
+        let settings = InceptionV2Settings {
+            scope: SCOPE.to_owned(),
+            depth_multiplier: self.depth_multiplier,
+            min_depth: self.min_depth,
+            endpoints: vec!["Mixed_4c", "Mixed_5c"],
+            hyperparams: self.hyperparams,
+        };
+        Ok(Network::InceptionV2(InceptionV2::new(&settings, &self.builder)))
+    }
+
+    fn vgg16_reduced(&self) -> Built<(Network, FeatureMaps)> {
+        for (set, field) in [
+            (self.config.use_explicit_padding(), "use_explicit_padding"),
+            (self.config.use_depthwise(), "use_depthwise"),
+        ] {
+            if set {
+                return refuse(field, "is not for ssd_vgg16_reduced; set it to false");
+            }
+        }
+        if self.depth_multiplier != 1.0 {
+            return refuse("depth_multiplier", "must be 1 for ssd_vgg16_reduced");
+        }
+        let num_layers = size(self.config.num_layers(), 1..=Vgg16ReducedSettings::MAX_LAYERS, "num_layers")?;
+        let own = Hyperparams {
+            initializer: Initializer::VarianceScaling { factor: 1.0, mode: FanMode::FanAvg, uniform: true },
+            l2: 5e-4,
+            activation: Activation::Relu,
+            batch_norm: None,
+        };
+        let base = if self.overrides() { self.hyperparams } else { own };
+        let network =
+            Vgg16Reduced::new(&Vgg16ReducedSettings { num_layers, base, extra: self.hyperparams }, &self.builder);
+        // The network's layers are all maps there are.
+        let settings = MultiResolutionSettings {
+            prefix: String::new(),
+            depths: vec![],
+            num_layers,
+            depth_multiplier: 1.0,
+            min_depth: 1,
+            use_depthwise: false,
+            hyperparams: self.hyperparams,
+            dialect: self.dialect,
+        };
+        let maps = MultiResolutionFeatureMaps::new(&settings, &network.endpoint_depths(), &self.builder);
+        Ok((Network::Vgg16Reduced(network), FeatureMaps::MultiResolution(maps)))
+    }
+
     fn overrides(&self) -> bool {
         self.config.override_base_feature_extractor_hyperparams()
     }
@@ -216,5 +319,21 @@ impl Extractor<'_> {
                 train: !self.frozen,
             }),
         }
+    }
+}
+
+/// What slim's `resnet_arg_scope` gives a ResNet v1.
+pub(super) fn resnet_v1_hyperparams(weight_decay: f32, train_batch_norm: bool) -> Hyperparams {
+    Hyperparams {
+        initializer: Initializer::VarianceScaling { factor: 2.0, mode: FanMode::FanIn, uniform: false },
+        l2: weight_decay,
+        activation: Activation::Relu,
+        batch_norm: Some(BatchNormParams {
+            decay: 0.997,
+            epsilon: 1e-5,
+            center: true,
+            scale: true,
+            train: train_batch_norm,
+        }),
     }
 }

@@ -6,14 +6,20 @@
 //! one of TFOD's `feature_extractor.type`s; which, only the builders know.
 
 mod fpn;
+mod inception_v2;
 mod mobilenet_v1;
 mod mobilenet_v2;
 mod multi_resolution;
+mod resnet_v1;
+mod vgg;
 
 pub use fpn::{FpnFeatureMaps, FpnSettings};
+pub use inception_v2::{InceptionV2, InceptionV2Settings};
 pub use mobilenet_v1::{MobileNetV1, MobileNetV1Settings};
 pub use mobilenet_v2::{MobileNetV2, MobileNetV2Endpoint, MobileNetV2Settings, make_divisible};
 pub use multi_resolution::{MultiResolutionFeatureMaps, MultiResolutionSettings};
+pub use resnet_v1::{ResNetV1, ResNetV1Block, ResNetV1Depth, ResNetV1Settings};
+pub use vgg::{Vgg16Reduced, Vgg16ReducedSettings};
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -46,13 +52,21 @@ pub enum Network {
     MobileNetV1(MobileNetV1),
     /// MobileNet v2.
     MobileNetV2(MobileNetV2),
+    /// ResNet v1.
+    ResNetV1(ResNetV1),
+    /// Inception v2.
+    InceptionV2(InceptionV2),
+    /// VGG-16 reduced, with its feature maps.
+    Vgg16Reduced(Vgg16Reduced),
 }
 
 impl Network {
     /// What the network wants to see of RGB in 0 to 255.
     pub fn preprocess(&self, images: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::MobileNetV1(_) | Self::MobileNetV2(_) => minus_one_to_one(images),
+            Self::MobileNetV1(_) | Self::MobileNetV2(_) | Self::InceptionV2(_) => minus_one_to_one(images),
+            Self::ResNetV1(network) => network.preprocess(images),
+            Self::Vgg16Reduced(network) => network.preprocess(images),
         }
     }
 
@@ -64,6 +78,9 @@ impl Network {
         match self {
             Self::MobileNetV1(network) => network.forward(images, pass),
             Self::MobileNetV2(network) => network.forward(images, pass),
+            Self::ResNetV1(network) => network.forward(images, pass),
+            Self::InceptionV2(network) => network.forward(images, pass),
+            Self::Vgg16Reduced(network) => network.forward(images, pass),
         }
     }
 
@@ -72,6 +89,9 @@ impl Network {
         match self {
             Self::MobileNetV1(network) => network.endpoint_shapes(image),
             Self::MobileNetV2(network) => network.endpoint_shapes(image),
+            Self::ResNetV1(network) => network.endpoint_shapes(image),
+            Self::InceptionV2(network) => network.endpoint_shapes(image),
+            Self::Vgg16Reduced(network) => network.endpoint_shapes(image),
         }
     }
 
@@ -80,6 +100,9 @@ impl Network {
         match self {
             Self::MobileNetV1(network) => network.endpoint_depths(),
             Self::MobileNetV2(network) => network.endpoint_depths(),
+            Self::ResNetV1(network) => network.endpoint_depths(),
+            Self::InceptionV2(network) => network.endpoint_depths(),
+            Self::Vgg16Reduced(network) => network.endpoint_depths(),
         }
     }
 
@@ -88,12 +111,18 @@ impl Network {
         match self {
             Self::MobileNetV1(network) => network.layers().collect(),
             Self::MobileNetV2(network) => network.layers().collect(),
+            Self::ResNetV1(network) => network.layers().collect(),
+            Self::InceptionV2(network) => network.layers().collect(),
+            Self::Vgg16Reduced(network) => network.layers().collect(),
         }
     }
 
     /// Lists the variables.
     pub(crate) fn describe(&self, out: &mut Vec<Described>) {
         self.layers().into_iter().for_each(|layer| layer.describe(out));
+        if let Self::Vgg16Reduced(network) = self {
+            network.describe_lengths(out);
+        }
     }
 }
 

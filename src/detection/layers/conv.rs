@@ -1,6 +1,6 @@
 //! Convolution with what slim hangs onto it.
 
-use boxwright_kernels::{Activation, Padding, activation, conv2d, depthwise_conv2d};
+use boxwright_kernels::{Activation, Padding, activation, conv2d, depthwise_conv2d, dilated_conv2d, dilated_size};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -43,6 +43,8 @@ pub enum PaddingRule {
     Same,
     /// `use_explicit_padding`: the same on all sides whatever the input's size.
     Explicit,
+    /// None at all.
+    Valid,
 }
 
 impl PaddingRule {
@@ -53,6 +55,7 @@ impl PaddingRule {
                 let (before, total) = ((kernel - 1) / 2, kernel - 1);
                 Padding { top: before, bottom: total - before, left: before, right: total - before }
             }
+            Self::Valid => Padding::valid(),
         }
     }
 }
@@ -64,6 +67,8 @@ struct ConvSpec {
     depthwise: bool,
     kernel: usize,
     stride: usize,
+    /// How far apart the weights lie.
+    rate: usize,
     padding: PaddingRule,
     activation: Activation,
     l2: f32,
@@ -96,7 +101,11 @@ impl ConvLayer {
 
     /// Rows and columns that come out of an input of `[height, width]`.
     pub fn output_size(&self, input: [usize; 2]) -> [usize; 2] {
-        input.map(|side| side.div_ceil(self.spec.stride))
+        let ConvSpec { kernel, stride, rate, padding, .. } = self.spec;
+        match padding {
+            PaddingRule::Same | PaddingRule::Explicit => input.map(|side| side.div_ceil(stride)),
+            PaddingRule::Valid => input.map(|side| (side + stride).saturating_sub(dilated_size(kernel, rate)) / stride),
+        }
     }
 
     /// # Shapes
@@ -113,11 +122,16 @@ impl ConvLayer {
     pub(super) fn convolve(&self, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
         let [_, _, height, width] = x.dims();
         let (spec, stride) = (&self.spec, [self.spec.stride; 2]);
-        let padding = spec.padding.padding([height, width], spec.kernel, spec.stride);
+        let padding = spec.padding.padding([height, width], dilated_size(spec.kernel, spec.rate), spec.stride);
         let bias = self.biases.as_ref().map(Param::val);
         let y = if let Some(depthwise) = &self.depthwise_weights {
-            let y = depthwise_conv2d(x, depthwise.val(), stride, padding);
-            conv2d(y, self.weights.val(), bias, [1, 1], Padding::valid())
+            let (depthwise, pointwise) = (depthwise.val(), self.weights.val());
+            if depthwise.dims()[1] == 1 {
+                let y = depthwise_conv2d(x, depthwise, stride, padding);
+                conv2d(y, pointwise, bias, [1, 1], Padding::valid())
+            } else {
+                conv2d(x, folded(depthwise, pointwise), bias, stride, padding)
+            }
         } else if spec.depthwise {
             let y = depthwise_conv2d(x, self.weights.val(), stride, padding);
             match bias {
@@ -125,7 +139,7 @@ impl ConvLayer {
                 None => y,
             }
         } else {
-            conv2d(x, self.weights.val(), bias, stride, padding)
+            dilated_conv2d(x, self.weights.val(), bias, stride, [spec.rate; 2], padding)
         };
         if let Some(observer) = &mut pass.observer {
             observer(&spec.scope, &y);
@@ -170,6 +184,18 @@ impl ConvLayer {
     }
 }
 
+/// The dense kernel that does what a depthwise one with several kernels a channel and a pointwise one
+/// behind it do: nothing stands between the two.
+///
+/// # Shapes
+/// `[in, multiplier, h, w]` and `[out, in · multiplier, 1, 1]` to `[out, in, h, w]`.
+fn folded(depthwise: Tensor<4>, pointwise: Tensor<4>) -> Tensor<4> {
+    let ([input, multiplier, h, w], [output, ..]) = (depthwise.dims(), pointwise.dims());
+    let depthwise = depthwise.reshape([input, multiplier, h * w]);
+    let pointwise = pointwise.reshape([output, input, multiplier]).swap_dims(0, 1);
+    pointwise.matmul(depthwise).swap_dims(0, 1).reshape([output, input, h, w])
+}
+
 /// Makes layers with their first weights.
 #[derive(Clone, Debug)]
 pub struct LayerBuilder {
@@ -192,6 +218,21 @@ impl LayerBuilder {
         hyperparams: &Hyperparams,
     ) -> ConvLayer {
         self.layer(scope, [kernel, kernel, input, output], stride, Layout::Kernel, hyperparams)
+    }
+
+    /// `slim.conv2d` with a `rate`: weights that lie so many rows and columns apart.
+    pub fn atrous_conv2d(
+        &self,
+        scope: &str,
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        rate: usize,
+        hyperparams: &Hyperparams,
+    ) -> ConvLayer {
+        let mut layer = self.conv2d(scope, channels, kernel, stride, hyperparams);
+        layer.spec.rate = rate;
+        layer
     }
 
     /// A 1×1 convolution with its normalization and no activation.
@@ -228,8 +269,35 @@ impl LayerBuilder {
         depthwise: &Hyperparams,
         hyperparams: &Hyperparams,
     ) -> ConvLayer {
-        let mut layer = self.conv2d(scope, [input, output], 1, stride, hyperparams);
-        let shape = [kernel, kernel, input, 1];
+        self.separable(scope, [input, output], kernel, stride, 1, depthwise, hyperparams)
+    }
+
+    /// [`LayerBuilder::separable_conv2d`] with several depthwise kernels for each channel.
+    pub fn multiplied_separable_conv2d(
+        &self,
+        scope: &str,
+        channels: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        multiplier: usize,
+        hyperparams: &Hyperparams,
+    ) -> ConvLayer {
+        self.separable(scope, channels, kernel, stride, multiplier, hyperparams, hyperparams)
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn separable(
+        &self,
+        scope: &str,
+        [input, output]: [usize; 2],
+        kernel: usize,
+        stride: usize,
+        multiplier: usize,
+        depthwise: &Hyperparams,
+        hyperparams: &Hyperparams,
+    ) -> ConvLayer {
+        let mut layer = self.conv2d(scope, [input * multiplier, output], 1, stride, hyperparams);
+        let shape = [kernel, kernel, input, multiplier];
         let values = depthwise.initializer.sample(&shape, self.seed, &format!("{scope}/depthwise_weights"));
         let (device_shape, values) = Layout::DepthwiseKernel.from_tensorflow(&shape, &values);
         layer.depthwise_weights = Some(Param::from_data(TensorData::new(values, device_shape), &self.device));
@@ -301,6 +369,7 @@ impl LayerBuilder {
                 depthwise,
                 kernel: shape[0],
                 stride,
+                rate: 1,
                 padding: self.padding,
                 activation: hyperparams.activation,
                 l2: hyperparams.l2,
