@@ -26,6 +26,7 @@ pub mod schema;
 pub mod show;
 pub mod template;
 pub mod text_format;
+pub mod zoo;
 
 pub use check::{DatasetFacts, check};
 pub use edit::{append_field, remove_field, set_field, set_list};
