@@ -14,10 +14,10 @@ struct Room {
 
 const WINDOW: [&str; 4] = ["egui", "eframe", "rfd", "iconflow"];
 const MODELS: [&str; 3] = ["burn", "cubecl", "gemm"];
-const NET: [&str; 5] = ["aws-", "reqwest", "hyper", "axum", "tokio"];
+const NET: [&str; 6] = ["aws-", "reqwest", "hyper", "axum", "tokio", "ureq"];
 
 /// The rooms as `src/ARCHITECTURE.md` gives them, from the ground upwards: an arrow always points to an earlier line.
-const ROOMS: [Room; 13] = [
+const ROOMS: [Room; 14] = [
     room("core", &[], &["egui", "eframe", "rfd", "burn", "wgpu", "image", "rusqlite", "prost", "quick-xml"], false),
     room("config", &["core"], &["egui", "eframe", "rfd", "burn", "wgpu", "rusqlite"], true),
     room("formats", &["core", "config"], &["egui", "eframe", "rfd", "burn", "wgpu", "rusqlite"], true),
@@ -43,6 +43,7 @@ const ROOMS: [Room; 13] = [
         true,
     ),
     room("export", &["core", "config", "formats", "detection", "weights"], &["egui", "eframe", "rfd"], true),
+    room("cloud", &["config", "formats"], &["egui", "eframe", "rfd", "burn", "wgpu", "gemm", "rusqlite"], true),
     room("session", &["core", "config", "formats", "store"], &["egui", "eframe", "rfd", "burn", "wgpu", "gemm"], true),
     room(
         "studio",
@@ -52,7 +53,7 @@ const ROOMS: [Room; 13] = [
     ),
     room(
         "cli",
-        &["core", "config", "formats", "store", "sample", "training", "weights", "export", "session"],
+        &["core", "config", "formats", "store", "sample", "training", "weights", "export", "cloud", "session"],
         &["egui", "eframe", "burn", "gemm", "rusqlite", "prost"],
         true,
     ),
@@ -265,9 +266,9 @@ fn rooms_that_know_no_files_open_none() {
 
 #[test]
 fn only_the_edge_reaches_the_network() {
-    // `serving` and `cloud` will be the rooms for it; until they are there, no room has a reason.
+    // `serving` will be another; until it is there, no other room has a reason.
     let mut misses = Vec::new();
-    for room in &ROOMS {
+    for room in ROOMS.iter().filter(|room| room.name != "cloud") {
         let manifest = read(&root().join("src").join(room.name).join("Cargo.toml"));
         for (_, name, _) in dependencies(&manifest) {
             if NET.iter().any(|start| name.starts_with(start)) {
