@@ -16,6 +16,7 @@ mod output;
 mod predict;
 mod stats;
 mod train;
+mod zoo;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     Check(check::Args),
     /// Count images, boxes and classes
     Stats(stats::Args),
+    /// List published models, or fetch one to start from
+    Zoo(zoo::Args),
     /// Train a detector
     Train(train::Args),
     /// Measure a detector's average precision
@@ -76,6 +79,7 @@ pub fn main(open_studio: OpenStudio) -> ExitCode {
         Some(Command::Export(args)) => export::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Stats(args)) => stats::run(&args),
+        Some(Command::Zoo(args)) => zoo::run(&args),
         Some(Command::Train(args)) => train::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Predict(args)) => predict::run(&args),

@@ -5,11 +5,15 @@
 //! - `resume`: runs that are killed, stopped and continued.
 //! - `bad_input`: what damaged files, full disks and wrong configs are answered with.
 //! - `window`: the studio on a virtual screen, driven by mouse and keys, and killed.
+//! - `zoo`: the model zoo, from a server of its own.
 //! - `support`: small projects and the program itself, for all of them.
 
 mod bad_input;
 mod resume;
+#[path = "../../src/cloud/tests/server.rs"]
+mod server;
 mod support;
 mod tidy;
 mod way;
 mod window;
+mod zoo;
