@@ -22,6 +22,8 @@ fn check_ssd(ssd: &Ssd, findings: &mut Findings) {
     check_ssd_anchors(ssd, findings);
     check_pyramid(ssd, findings);
     check_head(ssd, findings);
+    check_network(ssd, findings);
+    check_suppression(ssd.post_processing.as_ref(), "model.ssd.post_processing", findings);
     if let Some(loss) = &ssd.loss {
         if loss.classification_weight() == 0.0 && loss.localization_weight() == 0.0 {
             let path = "model.ssd.loss.classification_weight";
@@ -33,6 +35,13 @@ fn check_ssd(ssd: &Ssd, findings: &mut Findings) {
             );
         }
         let classification = loss.classification_loss.as_ref();
+        let kind = classification.and_then(|loss| loss.classification_loss.as_ref());
+        let is_focal = matches!(kind, Some(proto::classification_loss::ClassificationLoss::WeightedSigmoidFocal(_)));
+        if loss.hard_example_miner.is_some() && is_focal {
+            let message =
+                "hard_example_miner and weighted_sigmoid_focal contradict each other: both deal with easy examples";
+            findings.error("conflict", "model.ssd.loss.hard_example_miner", message, "remove one of the two");
+        }
         if let Some(post_processing) = &ssd.post_processing {
             check_scores(post_processing, classification, "model.ssd.post_processing", findings);
         }
@@ -111,8 +120,8 @@ fn check_ssd_anchors(ssd: &Ssd, findings: &mut Findings) {
     if has_pyramid {
         let message = "a feature pyramid has anchors by level, and these are by layer";
         findings.warning("anchors-and-pyramid", path, message, "use multiscale_anchor_generator");
-    } else if maps > 6 {
-        let message = format!("the network has 1 to 6 feature maps and not {maps}");
+    } else if maps > most_maps(extractor) {
+        let message = format!("the network has 1 to {} feature maps and not {maps}", most_maps(extractor));
         findings.error("bad-value", "model.ssd.feature_extractor.num_layers", message, "usual: 6");
     } else if layers != maps && (1..=64).contains(&layers) && maps >= 1 {
         let message = format!("{layers} layers of anchors do not fit the {maps} feature maps of the model");
@@ -156,6 +165,104 @@ fn check_ssd_anchors(ssd: &Ssd, findings: &mut Findings) {
                 &format!("{path}.num_layers"),
                 message,
                 "give the scale itself: `scales: [0.2]`",
+            );
+        }
+    }
+}
+
+/// Feature maps that a network without a pyramid can have.
+fn most_maps(extractor: Option<&proto::SsdFeatureExtractor>) -> i32 {
+    if extractor.is_some_and(|extractor| extractor.r#type().contains("vgg16")) { 7 } else { 6 }
+}
+
+/// What single networks cannot be.
+fn check_network(ssd: &Ssd, findings: &mut Findings) {
+    let Some(extractor) = &ssd.feature_extractor else { return };
+    let network = extractor.r#type();
+    let at = |field: &str| format!("model.ssd.feature_extractor.{field}");
+    if network.contains("resnet") || network.contains("vgg16") {
+        let flags =
+            [("use_explicit_padding", extractor.use_explicit_padding()), ("use_depthwise", extractor.use_depthwise())];
+        for (name, _) in flags.into_iter().filter(|(_, set)| *set) {
+            let message = format!("`{name}` is not for {network}");
+            findings.error("conflict", &at(name), message, format!("set {name} to false"));
+        }
+    }
+    if network.contains("vgg16") && extractor.depth_multiplier() != 1.0 && extractor.depth_multiplier() > 0.0 {
+        let message = format!("{network} has one size only");
+        findings.error("conflict", &at("depth_multiplier"), message, "set depth_multiplier to 1.0");
+    }
+    if network == "ssd_inception_v2" && !extractor.override_base_feature_extractor_hyperparams() {
+        let message = "conv_hyperparams hold for the whole of ssd_inception_v2";
+        let fix = "add `override_base_feature_extractor_hyperparams: true`";
+        findings.error("conflict", &at("override_base_feature_extractor_hyperparams"), message, fix);
+    }
+    if network.contains("fpn") {
+        check_pyramid_size(ssd, extractor, findings);
+    }
+}
+
+/// Each level of a pyramid is twice as large as the next, or they cannot be added.
+fn check_pyramid_size(ssd: &Ssd, extractor: &proto::SsdFeatureExtractor, findings: &mut Findings) {
+    /// The coarsest level that a network has itself.
+    const OWN: i32 = 5;
+    let fpn = match &extractor.feature_pyramid_oneof {
+        Some(ssd_feature_extractor::FeaturePyramidOneof::Fpn(fpn)) => *fpn,
+        _ => proto::FeaturePyramidNetworks::default(),
+    };
+    let path = "model.ssd.feature_extractor.fpn.min_level";
+    if (1..=12).contains(&fpn.min_level()) && !(2..=OWN).contains(&fpn.min_level()) {
+        let message = format!("the finest level is {}, and networks have levels 2 to {OWN}", fpn.min_level());
+        findings.error("bad-value", path, message, "usual: 3");
+        return;
+    }
+    let Some(proto::image_resizer::ImageResizerOneof::FixedShapeResizer(size)) =
+        ssd.image_resizer.as_ref().and_then(|resizer| resizer.image_resizer_oneof.as_ref())
+    else {
+        return;
+    };
+    let multiple = 1 << fpn.max_level().clamp(1, OWN);
+    if extractor.use_explicit_padding()
+        || extractor.pad_to_multiple() % multiple == 0
+        || fpn.max_level() <= fpn.min_level()
+    {
+        return;
+    }
+    for (name, side) in [("height", size.height()), ("width", size.width())] {
+        if side > 0 && side % multiple != 0 {
+            let message = format!("a {name} of {side} does not halve evenly down the levels of the pyramid");
+            let fix = format!("use a multiple of {multiple}, like {}", (side + multiple / 2) / multiple * multiple);
+            findings.error("bad-value", &format!("model.ssd.image_resizer.fixed_shape_resizer.{name}"), message, fix);
+        }
+    }
+}
+
+fn check_suppression(post_processing: Option<&proto::PostProcessing>, path: &str, findings: &mut Findings) {
+    let Some(nms) = post_processing.and_then(|post_processing| post_processing.batch_non_max_suppression.as_ref())
+    else {
+        return;
+    };
+    let at = |field: &str| format!("{path}.batch_non_max_suppression.{field}");
+    let (class, total) = (nms.max_detections_per_class(), nms.max_total_detections());
+    if class > total && total > 0 {
+        let given =
+            if nms.max_detections_per_class.is_some() { "max_detections_per_class" } else { "max_total_detections" };
+        let message = format!("{class} detections of one class do not fit the {total} of all classes");
+        findings.error("bad-value", &at(given), message, "usual: 100 for both");
+    }
+    if nms.use_combined_nms() {
+        let flags = [
+            ("use_class_agnostic_nms", nms.use_class_agnostic_nms(), "false"),
+            ("change_coordinate_frame", nms.change_coordinate_frame(), "false"),
+            ("soft_nms_sigma", nms.soft_nms_sigma() > 0.0, "0"),
+        ];
+        for (name, _, wanted) in flags.into_iter().filter(|(_, set, _)| *set) {
+            let message = format!("use_combined_nms does not allow `{name}`");
+            findings.error(
+                "conflict",
+                &at(name),
+                message,
+                format!("set {name} to {wanted}, or use_combined_nms to false"),
             );
         }
     }
@@ -278,6 +385,7 @@ fn check_faster_rcnn(model: &FasterRcnn, findings: &mut Findings) {
     if model.number_of_stages() < 2 {
         return;
     }
+    check_suppression(model.second_stage_post_processing.as_ref(), &at("second_stage_post_processing"), findings);
     let crop = [
         ("initial_crop_size", model.initial_crop_size, 512, "14"),
         ("maxpool_kernel_size", model.maxpool_kernel_size, 64, "2"),

@@ -282,7 +282,11 @@ fn multi_resolution(
     let first = if matches!(base, Base::Vgg16) { 3 } else { 4 };
     let mut network = Network::default();
     for index in 0..count {
-        let shape = halved(image, first + index as u32);
+        let mut shape = halved(image, first + index as u32);
+        if let (true, 4..=5, 0..=6) = (matches!(base, Base::Vgg16), index, count) {
+            // The last two layers of the small VGG have no padding.
+            shape = network.maps[index - 1].map(|side| side.saturating_sub(2));
+        }
         let depth = match index {
             0 => middle,
             1 => coarse,
@@ -427,6 +431,12 @@ mod tests {
         assert_eq!(network.depths[..2], [576, 1024]);
         // Inception v2 without its classifier has 10 million.
         assert!((10.0e6..15.0e6).contains(&network.parameters), "{}", network.parameters);
+    }
+
+    #[test]
+    fn the_small_vgg_has_the_papers_shapes() {
+        let network = ssd(&model("feature_extractor { type: 'ssd_vgg16_reduced' }"), [300, 300], &[]).expect("known");
+        assert_eq!(network.maps, [[38, 38], [19, 19], [10, 10], [5, 5], [3, 3], [1, 1]]);
     }
 
     #[test]

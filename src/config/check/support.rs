@@ -265,6 +265,9 @@ fn choice(field: &FieldDescriptor, value: &Value) -> Option<Decision> {
     let names: Vec<String> = choices.honoured.iter().filter(|name| !name.is_empty()).map(|&name| name.into()).collect();
     let use_one = || match names.is_empty() {
         true => "choose another model".to_owned(),
+        false if names.len() > 6 => {
+            format!("use {}, or another of `boxwright config new --list`", names[..3].join(", "))
+        }
         false => format!("use {}", names.join(" or ")),
     };
     let shown: String = word.chars().take(60).collect();
