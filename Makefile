@@ -25,7 +25,7 @@ VENV ?= $(SCRATCH)/venv
 CARGO := cargo
 BOXWRIGHT := $(CARGO_TARGET_DIR)/release/boxwright
 
-.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-train-step screenshots build setup
+.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-train-step bench-config screenshots build setup
 
 help:
 	@echo "make demo           draw a sample project, train on it, measure it, and open the studio"
@@ -33,8 +33,10 @@ help:
 	@echo "make lint           rustfmt and clippy"
 	@echo "make parity         the numbers of TensorFlow's Object Detection API [GOLDEN=$(GOLDEN)]"
 	@echo "make bench          the demo and the raccoon benchmark, with their times"
+	@echo "make bench-config   how long a config takes to parse, check, print and merge"
 	@echo "make bench-raccoon  fine-tune on real photographs [RACCOON=$(RACCOON)]"
 	@echo "make bench-train-step  a training step beside PyTorch's"
+	@echo "make bench-inference   one picture through a detector beside onnxruntime"
 	@echo "make screenshots    the pictures of the README, taken anew"
 	@echo "make setup          install what this machine lacks"
 
@@ -63,7 +65,13 @@ parity: setup
 	    echo "parity: skipped, there is no folder $(GOLDEN)"; \
 	fi
 
-bench: bench-demo bench-raccoon bench-train-step
+bench: bench-demo bench-raccoon bench-train-step bench-inference
+
+# Parse, check, print and merge of every config that is here, at most 20 ms each.
+bench-config: setup
+	$(CARGO) build --release --workspace --example config_bench
+	$(CARGO_TARGET_DIR)/release/examples/config_bench assets/pipelines/*.config \
+	    $(wildcard $(SHARED)/data/tfod-configs/tf?/*.config $(GOLDEN)/config/*.config)
 
 # The main job from a built binary and from nothing else: ten minutes on two cores, mAP@.5 of 0.75 and more.
 bench-demo: build
@@ -77,6 +85,11 @@ bench-raccoon: build
 bench-train-step: setup
 	$(CARGO) build --release -p boxwright-kernels --example train_step_bench
 	@tests/benches/train_step.sh "$(CARGO_TARGET_DIR)/release/examples/train_step_bench" "$(VENV)"
+
+# SSD MobileNet v1 0.75, one picture, here and in onnxruntime.
+bench-inference: setup
+	$(CARGO) build --release -p boxwright-kernels --example inference_bench
+	@tests/benches/inference.sh "$(CARGO_TARGET_DIR)/release/examples/inference_bench" "$(VENV)"
 
 # Every station in both themes, drawn offscreen on a project that the demo made, and the empty project.
 screenshots: build

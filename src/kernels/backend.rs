@@ -8,6 +8,7 @@ use crate::activation::Activation;
 use crate::composed;
 use crate::cpu;
 use crate::crops::Crops;
+use crate::folded::FoldedPlan;
 use crate::geometry::ConvGeometry;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
@@ -77,6 +78,24 @@ pub(crate) trait KernelBackend: Backend {
     /// Boxes cut out of the images and resized.
     fn crop_and_resize(x: FloatTensor<Self>, crops: Arc<Crops>) -> FloatTensor<Self> {
         composed::crop_and_resize::<Self>(x, &crops)
+    }
+
+    /// A convolution with bias and activation, dense or depthwise.
+    fn folded_conv(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        plan: FoldedPlan,
+    ) -> FloatTensor<Self> {
+        let y = if plan.depthwise {
+            composed::add_to_channels::<Self>(Self::depthwise_conv(x, weight, plan.geometry), bias)
+        } else {
+            Self::dense_conv_bias(x, weight, bias, plan.geometry)
+        };
+        match plan.activation {
+            Activation::None => y,
+            activation => Self::activate(y, activation),
+        }
     }
 }
 
@@ -271,6 +290,11 @@ impl KernelBackend for Flex {
             return composed::crop_and_resize::<Self>(x, &crops);
         }
         cpu::crop_and_resize(x, &crops)
+    }
+
+    fn folded_conv(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, plan: FoldedPlan) -> FlexTensor {
+        assert!(is_f32(&[&x, &weight, &bias]), "a folded convolution is in f32 on the CPU");
+        cpu::folded_conv(x, weight, bias, &plan)
     }
 }
 

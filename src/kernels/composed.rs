@@ -187,6 +187,11 @@ fn to_planes<B: Backend>(parameter: FloatTensor<B>) -> FloatTensor<B> {
     B::float_reshape(parameter, Shape::new([1, channels, 1, 1]))
 }
 
+/// Adds one value to each channel.
+pub(crate) fn add_to_channels<B: Backend>(x: FloatTensor<B>, values: FloatTensor<B>) -> FloatTensor<B> {
+    B::float_add(x, to_planes::<B>(values))
+}
+
 /// The sum over batch, height and width.
 fn sum_to_channels<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
     let channels = x.shape()[1];

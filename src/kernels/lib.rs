@@ -26,6 +26,7 @@ mod backend;
 mod composed;
 mod cpu;
 mod crops;
+mod folded;
 mod geometry;
 
 #[cfg(test)]
@@ -33,6 +34,7 @@ mod tests;
 
 pub use activation::Activation;
 pub use cpu::buffer::release_unused_memory;
+pub use folded::FoldedConv;
 pub use geometry::{Padding, dilated_size};
 
 use backend::KernelBackend;

@@ -26,7 +26,7 @@ const SHARED_VALUES: usize = 1 << 21;
 /// The most shares, and the number of parts of a split weight.
 const SHARES: usize = 8;
 
-fn columns_of(channels: usize, geometry: &ConvGeometry) -> Gather {
+pub(super) fn columns_of(channels: usize, geometry: &ConvGeometry) -> Gather {
     let [top, left] = geometry.lead();
     let ([kernel_h, kernel_w], [apart_y, apart_x]) = (geometry.kernel, geometry.dilation);
     let taps = (0..kernel_h)

@@ -13,7 +13,9 @@
 //! meet zeros where they are summed.
 
 use super::buffer::Buffer;
+use super::packed::{Epilogue, clamped};
 use super::simd::{Isa, LANES, lanes, lanes_mut, sum_of_lanes, vectorized};
+use crate::activation::Activation;
 use crate::geometry::ConvGeometry;
 use rayon::prelude::*;
 
@@ -230,7 +232,8 @@ fn interleave<I: Isa>(values: &mut [f32], first: &[f32], second: &[f32]) {
     }
 }
 
-/// The convolution of one plane. `phases` hold the plane, `band` is scratch.
+/// The convolution of one plane, with a bias and an activation where `finish` has them. `phases` hold the plane, `band`
+/// is scratch.
 #[inline(always)]
 fn forward_body<I: Isa>(
     layout: &Layout,
@@ -239,6 +242,7 @@ fn forward_body<I: Isa>(
     phases: &mut [f32],
     band: &mut [f32],
     output: &mut [f32],
+    finish: Option<(f32, Activation)>,
 ) {
     split_into_phases::<I>(layout, plane, phases);
     let [all_rows, columns] = layout.geometry.output;
@@ -248,6 +252,10 @@ fn forward_body<I: Isa>(
         let length = ((rows - 1) * layout.width + columns).next_multiple_of(LANES);
         let line = &mut band[..length];
         correlate::<I>(line, &phases[first_row * layout.width..], taps);
+        if let Some((bias, activation)) = finish {
+            let (low, high) = activation.limits();
+            line.iter_mut().for_each(|value| *value = clamped(*value + bias, low, high));
+        }
         for row in 0..rows {
             let line = &line[row * layout.width..][..columns];
             output[(first_row + row) * columns..][..columns].copy_from_slice(line);
@@ -348,6 +356,7 @@ vectorized!(fn forward_plane(
     phases: &mut [f32],
     band: &mut [f32],
     output: &mut [f32],
+    finish: Option<(f32, Activation)>,
 ) = forward_body);
 vectorized!(fn backward_plane(
     layout: &Layout,
@@ -371,6 +380,18 @@ fn planes_per_task(planes: usize) -> usize {
 
 /// The convolution of every plane of `x` with its channel's kernel.
 pub(crate) fn forward(y: &mut [f32], x: &[f32], weights: &[f32], geometry: &ConvGeometry, channels: usize) {
+    forward_with(y, x, weights, geometry, channels, None);
+}
+
+/// [`forward`], with a bias and an activation where there is an epilogue.
+pub(crate) fn forward_with(
+    y: &mut [f32],
+    x: &[f32],
+    weights: &[f32],
+    geometry: &ConvGeometry,
+    channels: usize,
+    epilogue: Option<Epilogue>,
+) {
     let layout = Layout::new(geometry);
     let kernel = geometry.kernel[0] * geometry.kernel[1];
     let (input, output) = (geometry.input[0] * geometry.input[1], geometry.output[0] * geometry.output[1]);
@@ -384,7 +405,8 @@ pub(crate) fn forward(y: &mut [f32], x: &[f32], weights: &[f32], geometry: &Conv
             let channel = plane % channels;
             layout.forward_taps(&weights[channel * kernel..(channel + 1) * kernel], &mut taps);
             let x = &x[plane * input..(plane + 1) * input];
-            forward_plane(&layout, &taps, x, &mut phases, &mut band, y);
+            let finish = epilogue.map(|epilogue| (epilogue.bias[channel], epilogue.activation));
+            forward_plane(&layout, &taps, x, &mut phases, &mut band, y, finish);
         }
     });
 }

@@ -42,6 +42,11 @@ impl Gather {
         self.grid[0] * self.grid[1]
     }
 
+    /// Whether a column is one pixel of each channel, and [`Gather::flattened`] has made one row of the grid.
+    pub fn is_direct(&self) -> bool {
+        self.taps == [[0, 0]] && self.step == [1, 1] && self.grid == self.source && self.grid[0] == 1
+    }
+
     /// Where rows follow each other without a gap in source and grid, takes them as one long row.
     pub fn flattened(self) -> Self {
         let direct = self.taps == [[0, 0]] && self.step == [1, 1] && self.grid == self.source;

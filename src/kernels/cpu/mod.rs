@@ -1,6 +1,7 @@
 //! The kernels for flex, in f32: from tensors to slices and back.
 //!
-//! [`dense`] brings convolutions to matrix products, [`depthwise`] and [`pool`] work plane by plane, [`channels`] holds the
+//! [`dense`] brings convolutions to matrix products, [`packed`] does so with weights that do not change any more,
+//! [`depthwise`] and [`pool`] work plane by plane, [`channels`] holds the
 //! element-wise operators and their statistics; below them are [`matrix`] (the product), [`gather`] (which pixels
 //! meet which weights), [`simd`] (one body, several instruction sets) and [`buffer`] (memory for results).
 
@@ -10,12 +11,14 @@ mod dense;
 mod depthwise;
 mod gather;
 mod matrix;
+pub(crate) mod packed;
 mod pool;
 mod simd;
 
 use crate::activation::Activation;
 use crate::backend::{ChannelGradients, ConvGradients, NormState, Wanted};
 use crate::crops::Crops;
+use crate::folded::FoldedPlan;
 use crate::geometry::ConvGeometry;
 use buffer::Buffer;
 use burn::backend::Flex;
@@ -115,6 +118,22 @@ pub(crate) fn depthwise_conv(x: FlexTensor, weight: FlexTensor, geometry: &ConvG
     let mut y = Buffer::new(batch * channels * height * width);
     depthwise::forward(&mut y, elements(&x), elements(&weight), geometry, channels);
     y.into_tensor(Shape::new([batch, channels, height, width]))
+}
+
+pub(crate) fn folded_conv(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, plan: &FoldedPlan) -> FlexTensor {
+    let (x, weight, bias) = (contiguous(x), contiguous(weight), contiguous(bias));
+    let (batch, out) = (x.shape()[0], weight.shape()[0]);
+    let [height, width] = plan.geometry.output;
+    let mut y = Buffer::new(batch * out * height * width);
+    let epilogue = packed::Epilogue { bias: elements(&bias), activation: plan.activation };
+    if plan.depthwise {
+        depthwise::forward_with(&mut y, elements(&x), elements(&weight), &plan.geometry, out, Some(epilogue));
+    } else {
+        let gather = dense::columns_of(x.shape()[1], &plan.geometry);
+        let weight = plan.packed.get_or_init(|| packed::PackedWeight::new(elements(&weight), out));
+        packed::forward(&mut y, elements(&x), weight, &gather, epilogue, batch);
+    }
+    y.into_tensor(Shape::new([batch, out, height, width]))
 }
 
 pub(crate) fn depthwise_conv_backward(

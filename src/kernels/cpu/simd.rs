@@ -12,6 +12,9 @@ pub(crate) trait Isa {
     /// Sixteen values, in as many registers as they need.
     type Lanes: Copy;
 
+    /// Whether [`Isa::Lanes`] is one register of 32, so that two dozen of them can be kept.
+    const WIDE: bool = false;
+
     /// `a · b + c`.
     fn multiply_add(a: f32, b: f32, c: f32) -> f32;
     /// The same value in all lanes.
@@ -140,6 +143,8 @@ mod x86 {
 
     impl Isa for Avx512 {
         type Lanes = __m512;
+
+        const WIDE: bool = true;
 
         #[inline(always)]
         fn multiply_add(a: f32, b: f32, c: f32) -> f32 {

@@ -1,10 +1,10 @@
 //! Dense and depthwise convolution.
 
 use super::{assert_close, device, from, numbers, tensor, values};
-use crate::{Padding, conv2d, depthwise_conv2d, dilated_conv2d};
-use burn::tensor::Tensor;
+use crate::{Activation, FoldedConv, Padding, affine_activation, conv2d, depthwise_conv2d, dilated_conv2d};
 use burn::tensor::module::conv2d as burn_conv2d;
 use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor};
 
 const TOLERANCE: f32 = 2e-5;
 
@@ -236,6 +236,38 @@ fn a_dilated_convolution_agrees_with_burn() {
         let burns = both(&|x, w| burn_conv2d(x, w, None, options()));
         for ((ours, burns), name) in ours.iter().zip(&burns).zip(["y", "dx", "dw"]) {
             assert_close(&format!("{what} {name}"), ours, burns, TOLERANCE);
+        }
+    }
+}
+
+#[test]
+fn a_folded_convolution_is_one_with_its_normalization_and_activation() {
+    for (index, case) in cases().into_iter().enumerate() {
+        let [kernel_h, kernel_w] = case.kernel;
+        let [height, width] = case.input;
+        // Without and with a gradient tape, which has no kernel for it.
+        let device = if index.is_multiple_of(3) { device() } else { Device::flex() };
+        let on = |tensor: Tensor<4>| Tensor::<4>::from_data(tensor.into_data(), &device);
+        let x = on(tensor([case.batch, case.channels, height, width], 1.0));
+        let activation = [Activation::None, Activation::Relu, Activation::Relu6][index % 3];
+        for depthwise in [false, true] {
+            let (out, of_weight) = if depthwise { (case.channels, 1) } else { (case.out, case.channels) };
+            let weight = on(tensor([out, of_weight, kernel_h, kernel_w], 2.0));
+            let flat = |seed| Tensor::<1>::from_data(tensor([out], seed).into_data(), &device);
+            let (scale, shift) = (flat(3.0), flat(4.0));
+            let plain = if depthwise {
+                depthwise_conv2d(x.clone(), weight.clone(), case.stride, case.padding)
+            } else {
+                conv2d(x.clone(), weight.clone(), None, case.stride, case.padding)
+            };
+            let expected = affine_activation(plain, scale.clone(), shift.clone(), activation);
+            let zeros = Tensor::zeros([out], &device);
+            let folded =
+                FoldedConv::new(weight, zeros, depthwise, case.stride, [1, 1], activation).scaled(scale, shift);
+            let found = folded.forward(x.clone(), case.padding);
+            assert_close(&format!("{case:?} depthwise {depthwise}"), &found, &expected, TOLERANCE);
+            // Once more, now that the weight is packed.
+            assert_eq!(numbers(&folded.forward(x.clone(), case.padding)), numbers(&found));
         }
     }
 }

@@ -1,0 +1,269 @@
+//! Dense convolution with fixed weights, for use and not for training.
+//!
+//! The weight is brought once into panels of [`ROWS`] output channels, in which the values that are needed together
+//! lie together. A block of pixels is gathered into columns, and each panel meets it in one pass that keeps all its
+//! sums in registers; bias and activation are applied before the sums are written, so a value of the result is
+//! touched once. On one picture this matters more than on a batch: there the weights are most of what is read.
+
+use super::buffer::Buffer;
+use super::gather::{Gather, Segment};
+use super::simd::{Isa, LANES, lanes, lanes_mut, vectorized};
+use crate::activation::Activation;
+use rayon::prelude::*;
+use std::ops::Range;
+
+/// Output channels of a panel.
+const ROWS: usize = 8;
+/// Pixels of a block: three of the widest registers.
+const BLOCK: usize = 3 * LANES;
+
+/// A weight `[out, depth]` in panels: for each panel `depth` times [`ROWS`] values, zeros beyond the last row.
+#[derive(Debug)]
+pub(crate) struct PackedWeight {
+    panels: Vec<f32>,
+    out: usize,
+    depth: usize,
+}
+
+impl PackedWeight {
+    /// Packs the rows of a weight with `out` of them.
+    pub fn new(weight: &[f32], out: usize) -> Self {
+        let depth = weight.len() / out.max(1);
+        let mut panels = vec![0.0; out.div_ceil(ROWS) * ROWS * depth];
+        if depth > 0 {
+            for (row, values) in weight.chunks_exact(depth).enumerate() {
+                let panel = &mut panels[row / ROWS * ROWS * depth..][..ROWS * depth];
+                for (target, &value) in panel[row % ROWS..].iter_mut().step_by(ROWS).zip(values) {
+                    *target = value;
+                }
+            }
+        }
+        Self { panels, out, depth }
+    }
+
+    fn panel(&self, index: usize) -> &[f32] {
+        &self.panels[index * ROWS * self.depth..][..ROWS * self.depth]
+    }
+
+    fn len(&self) -> usize {
+        self.out.div_ceil(ROWS)
+    }
+}
+
+/// What happens to a sum before it is written.
+#[derive(Clone, Copy)]
+pub(crate) struct Epilogue<'a> {
+    /// One value for each output channel.
+    pub bias: &'a [f32],
+    pub activation: Activation,
+}
+
+/// A result that tasks write at the same time, each its own pixels and channels.
+struct Shared(*mut f32, usize);
+
+// SAFETY: all access goes through `write`, whose callers promise that no element is written twice.
+unsafe impl Sync for Shared {}
+
+impl Shared {
+    /// # Safety
+    /// No other task may write one of these elements.
+    #[inline(always)]
+    unsafe fn write(&self, start: usize, values: &[f32]) {
+        assert!(start + values.len() <= self.1, "a pixel beyond the result");
+        // SAFETY: the range was checked, and the caller promises that it is this task's alone.
+        unsafe {
+            match values.first_chunk::<BLOCK>() {
+                // Of a size that the compiler knows: a few registers instead of a call.
+                Some(block) => self.0.add(start).cast::<[f32; BLOCK]>().write_unaligned(*block),
+                None => std::ptr::copy_nonoverlapping(values.as_ptr(), self.0.add(start), values.len()),
+            }
+        }
+    }
+}
+
+/// `y = activation(weight · columns + bias)` for every pixel that `gather` describes.
+pub(crate) fn forward(
+    y: &mut [f32],
+    source: &[f32],
+    weight: &PackedWeight,
+    gather: &Gather,
+    epilogue: Epilogue,
+    batch: usize,
+) {
+    assert!(gather.depth() == weight.depth && epilogue.bias.len() == weight.out, "a weight that does not fit");
+    let pixels = batch * gather.pixels();
+    if pixels == 0 || weight.out == 0 {
+        return;
+    }
+    let threads = rayon::current_num_threads();
+    let blocks = pixels.div_ceil(BLOCK);
+    // Tasks are runs of blocks; where there are too few, the panels are split as well.
+    let each = blocks.div_ceil(4 * threads);
+    let runs = blocks.div_ceil(each);
+    let parts = (2 * threads).div_ceil(runs).min(weight.len());
+    let panels = weight.len().div_ceil(parts);
+    let shared = Shared(y.as_mut_ptr(), y.len());
+    (0..runs * parts).into_par_iter().for_each(|task| {
+        let (run, part) = (task / parts, task % parts);
+        let panels = (part * panels).min(weight.len())..((part + 1) * panels).min(weight.len());
+        let mut columns = Buffer::new(weight.depth * BLOCK);
+        for block in run * each..((run + 1) * each).min(blocks) {
+            let range = block * BLOCK..((block + 1) * BLOCK).min(pixels);
+            let width = range.len().next_multiple_of(LANES);
+            let segments = gather.segments(range);
+            let columns = &mut columns[..weight.depth * width];
+            match segments.as_slice() {
+                [whole] if whole.len == BLOCK && gather.is_direct() => {
+                    let plane = gather.pixels();
+                    copy_block(columns, &source[whole.image * gather.channels * plane + whole.column..], plane);
+                }
+                _ => gather.fill(columns, width, source, &segments, 0..gather.channels),
+            }
+            let task = Task { weight, gather, epilogue, segments: &segments, shared: &shared };
+            block_of_panels(&task, panels.clone(), columns);
+        }
+    });
+}
+
+/// One block of pixels.
+struct Task<'a> {
+    weight: &'a PackedWeight,
+    gather: &'a Gather,
+    epilogue: Epilogue<'a>,
+    segments: &'a [Segment],
+    shared: &'a Shared,
+}
+
+#[inline(always)]
+fn block_body<I: Isa>(task: &Task, panels: Range<usize>, columns: &[f32]) {
+    let width = columns.len() / task.weight.depth;
+    for index in panels {
+        let panel = task.weight.panel(index);
+        let mut sums = [[0.0; BLOCK]; ROWS];
+        match (I::WIDE, width / LANES) {
+            (true, 1) => whole_tile::<I, 1>(panel, 0, columns, width, 0, &mut sums),
+            (true, 2) => whole_tile::<I, 2>(panel, 0, columns, width, 0, &mut sums),
+            (true, _) => whole_tile::<I, 3>(panel, 0, columns, width, 0, &mut sums),
+            (false, parts) => {
+                for part in 0..parts {
+                    half_tile::<I, 1>(panel, 0, columns, width, part, &mut sums);
+                    half_tile::<I, 1>(panel, 4, columns, width, part, &mut sums);
+                }
+            }
+        }
+        let (low, high) = task.epilogue.activation.limits();
+        for (row, sums) in sums.iter_mut().enumerate().take(task.weight.out - (index * ROWS).min(task.weight.out)) {
+            let channel = index * ROWS + row;
+            let bias = task.epilogue.bias[channel];
+            for sum in sums.iter_mut() {
+                *sum = clamped(*sum + bias, low, high);
+            }
+            for segment in task.segments {
+                let [height, columns] = task.gather.grid;
+                let plane = segment.image * task.weight.out + channel;
+                let start = (plane * height + segment.row) * columns + segment.column;
+                // SAFETY: tasks differ in their pixels or in their channels, and the two fix an element.
+                unsafe { task.shared.write(start, &sums[segment.at..segment.at + segment.len]) };
+            }
+        }
+    }
+}
+
+/// Clamps, and lets a NaN pass.
+#[inline(always)]
+pub(crate) fn clamped(value: f32, low: f32, high: f32) -> f32 {
+    let value = if value < low { low } else { value };
+    if value > high { high } else { value }
+}
+
+/// Defines a function for the sums of some rows of a panel over `C` times sixteen columns. The sums are variables, one for
+/// each row, and nothing is called between two products: an array of arrays, or a call, would put them into memory.
+macro_rules! tile {
+    ($(#[$meta:meta])* $name:ident: $($sum:ident $row:literal),*) => {
+        $(#[$meta])*
+        #[inline(always)]
+        fn $name<I: Isa, const C: usize>(
+            panel: &[f32],
+            first_row: usize,
+            columns: &[f32],
+            width: usize,
+            first_lanes: usize,
+            result: &mut [[f32; BLOCK]; ROWS],
+        ) {
+            $(let mut $sum = [I::splat(0.0); C];)*
+            let depth = panel.len() / ROWS;
+            assert!(columns.len() >= depth * width && width >= (first_lanes + C) * LANES, "columns that are too short");
+            for at in 0..depth {
+                let mut pixels = [I::splat(0.0); C];
+                for part in 0..C {
+                    pixels[part] = I::load(lanes(columns, at * width + (first_lanes + part) * LANES));
+                }
+                let weights = &panel[at * ROWS..(at + 1) * ROWS];
+                $(
+                    let weight = I::splat(weights[first_row + $row]);
+                    for part in 0..C {
+                        $sum[part] = I::fused(weight, pixels[part], $sum[part]);
+                    }
+                )*
+            }
+            $(
+                for part in 0..C {
+                    I::store($sum[part], lanes_mut(&mut result[first_row + $row], (first_lanes + part) * LANES));
+                }
+            )*
+        }
+    };
+}
+
+tile!(
+    /// All rows of a panel.
+    whole_tile: a 0, b 1, c 2, d 3, e 4, f 5, g 6, h 7
+);
+tile!(
+    /// Half of them.
+    half_tile: a 0, b 1, c 2, d 3
+);
+
+/// The pixels of a block in every plane, one after the other. `source` begins at the first pixel of the first plane.
+#[inline(always)]
+fn copy_body<I: Isa>(columns: &mut [f32], source: &[f32], plane: usize) {
+    for row in 0..columns.len() / BLOCK {
+        for part in 0..BLOCK / LANES {
+            let values = I::load(lanes(source, row * plane + part * LANES));
+            I::store(values, lanes_mut(columns, row * BLOCK + part * LANES));
+        }
+    }
+}
+
+vectorized!(fn copy_block(columns: &mut [f32], source: &[f32], plane: usize) = copy_body);
+vectorized!(fn block_of_panels(task: &Task, panels: Range<usize>, columns: &[f32]) = block_body);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panels_hold_neighbouring_rows_together() {
+        // Three rows of two: one panel, five rows of zeros.
+        let packed = PackedWeight::new(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0], 3);
+        assert_eq!(packed.panel(0)[..4], [1.0, 3.0, 5.0, 0.0]);
+        assert_eq!(packed.panel(0)[ROWS..ROWS + 4], [2.0, 4.0, 6.0, 0.0]);
+        assert_eq!((packed.len(), packed.depth), (1, 2));
+    }
+
+    #[test]
+    fn a_product_worked_by_hand() {
+        // Two channels of a picture of one row and three columns, one output channel: 2 a − b, + 1, clamped to 0 … 6.
+        let gather = Gather { channels: 2, source: [1, 3], grid: [1, 3], step: [1, 1], taps: vec![[0, 0]] };
+        let weight = PackedWeight::new(&[2.0, -1.0], 1);
+        let mut y = [0.0; 3];
+        let epilogue = Epilogue { bias: &[1.0], activation: Activation::Relu6 };
+        forward(&mut y, &[1.0, 2.0, 9.0, 5.0, 1.0, 1.0], &weight, &gather, epilogue, 1);
+        assert_eq!(y, [0.0, 4.0, 6.0]);
+    }
+
+    #[test]
+    fn a_nan_passes_the_clamp() {
+        assert!(clamped(f32::NAN, 0.0, 6.0).is_nan());
+    }
+}
