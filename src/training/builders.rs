@@ -3,9 +3,12 @@
 //! The model's part of the config is built by `detection::builders`; this file reads the rest.
 //! What cannot be honoured is an error that names the field, never a silent default.
 
-use boxwright_config::proto;
+mod crop_steps;
+mod preprocessor_builder;
 
-use crate::augmentation::{AugmentationStep, CropOperation};
+use boxwright_config::proto;
+pub use preprocessor_builder::augmentation;
+
 use crate::learning_schedule::LearningSchedule;
 use crate::optimizer::{OptimizerSettings, UpdateRule};
 
@@ -119,62 +122,6 @@ fn learning_schedule(rate: &proto::learning_rate::LearningRate, path: &str) -> R
             }
         }
     })
-}
-
-/// The steps of `data_augmentation_options`, in order.
-///
-/// # Errors
-/// An option that is not honoured yet.
-pub fn augmentation(train: &proto::TrainConfig) -> Result<Vec<AugmentationStep>, FieldError> {
-    use proto::preprocessing_step::PreprocessingStep as Step;
-    let mut steps = Vec::new();
-    for (i, option) in train.data_augmentation_options.iter().enumerate() {
-        let path = format!("train_config.data_augmentation_options[{i}]");
-        steps.push(match &option.preprocessing_step {
-            Some(Step::RandomHorizontalFlip(f)) => {
-                AugmentationStep::RandomHorizontalFlip { probability: f64::from(f.probability()) }
-            }
-            Some(Step::RandomVerticalFlip(f)) => {
-                AugmentationStep::RandomVerticalFlip { probability: f64::from(f.probability()) }
-            }
-            Some(Step::SsdRandomCrop(crop)) => AugmentationStep::RandomCrop {
-                operations: if crop.operations.is_empty() {
-                    CropOperation::ssd_defaults()
-                } else {
-                    crop.operations.iter().map(crop_operation).collect()
-                },
-            },
-            Some(Step::RandomCropImage(c)) => AugmentationStep::RandomCrop {
-                operations: vec![CropOperation {
-                    min_object_covered: c.min_object_covered(),
-                    aspect_ratio_range: (c.min_aspect_ratio(), c.max_aspect_ratio()),
-                    area_range: (c.min_area(), c.max_area()),
-                    overlap_thresh: c.overlap_thresh(),
-                    clip_boxes: c.clip_boxes(),
-                    random_coef: c.random_coef(),
-                }],
-            },
-            Some(_) => {
-                return error(
-                    &path,
-                    "is not honoured yet; random_horizontal_flip, random_vertical_flip, ssd_random_crop and random_crop_image are",
-                );
-            }
-            None => return error(&path, "is empty; name a step or remove it"),
-        });
-    }
-    Ok(steps)
-}
-
-fn crop_operation(op: &proto::SsdRandomCropOperation) -> CropOperation {
-    CropOperation {
-        min_object_covered: op.min_object_covered(),
-        aspect_ratio_range: (op.min_aspect_ratio(), op.max_aspect_ratio()),
-        area_range: (op.min_area(), op.max_area()),
-        overlap_thresh: op.overlap_thresh(),
-        clip_boxes: op.clip_boxes(),
-        random_coef: op.random_coef(),
-    }
 }
 
 /// The record files of an input reader.

@@ -32,6 +32,22 @@ impl Draws {
         low + self.uniform() * (high - low)
     }
 
+    /// Uniform in the range of two `f32`, the larger one left out.
+    pub fn within(&mut self, range: (f32, f32)) -> f32 {
+        self.range(f64::from(range.0), f64::from(range.1)) as f32
+    }
+
+    /// Uniform among `low .. high`; the smaller of the two where nothing lies between.
+    pub fn between(&mut self, low: usize, high: usize) -> usize {
+        if high <= low { high } else { low + self.below(high - low) }
+    }
+
+    /// From the normal distribution around 0 with deviation 1 (Box and Muller).
+    pub fn normal(&mut self) -> f64 {
+        let radius = (-2.0 * (1.0 - self.uniform()).ln()).sqrt();
+        radius * (std::f64::consts::TAU * self.uniform()).cos()
+    }
+
     /// Uniform among `0 .. n`; 0 where `n` is 0.
     pub fn below(&mut self, n: usize) -> usize {
         // The bias of this multiplication is below 2^-40 for any count that fits in memory.
@@ -68,6 +84,24 @@ mod tests {
         order.sort_unstable();
         assert_eq!(order, (0..100).collect::<Vec<_>>());
         assert!(Draws::new(7, 0, 0).permutation(0).is_empty());
+    }
+
+    #[test]
+    fn normal_draws_have_mean_0_and_deviation_1() {
+        let mut draws = Draws::new(5, 1, 4);
+        let values: Vec<f64> = (0..20_000).map(|_| draws.normal()).collect();
+        let mean = values.iter().sum::<f64>() / 20_000.0;
+        let variance = values.iter().map(|v| v * v).sum::<f64>() / 20_000.0;
+        let inside = values.iter().filter(|v| v.abs() < 1.0).count() as f64 / 20_000.0;
+        assert!(mean.abs() < 0.03 && (variance - 1.0).abs() < 0.05 && (inside - 0.6827).abs() < 0.015);
+    }
+
+    #[test]
+    fn whole_numbers_between_two_ends() {
+        let mut draws = Draws::new(5, 1, 4);
+        let drawn: std::collections::BTreeSet<usize> = (0..200).map(|_| draws.between(3, 6)).collect();
+        assert_eq!(drawn.into_iter().collect::<Vec<_>>(), [3, 4, 5]);
+        assert_eq!([draws.between(4, 4), draws.between(9, 2)], [4, 2]);
     }
 
     #[test]

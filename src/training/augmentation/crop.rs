@@ -1,8 +1,8 @@
-//! Random crops: TFOD's `ssd_random_crop` and TensorFlow's `sample_distorted_bounding_box` under it.
+//! Random crops: TFOD's `ssd_random_crop`, TensorFlow's `sample_distorted_bounding_box` under it, and crops to a shape.
 
 use boxwright_core::geometry::{ImageSize, NormalizedBox};
 
-use super::{Object, View};
+use super::{AugmentedImage, Object, boxes};
 use crate::draws::Draws;
 
 /// A part of a picture, in whole pixels.
@@ -19,6 +19,11 @@ pub struct CropWindow {
 }
 
 impl CropWindow {
+    /// All of a picture of `size`.
+    pub fn whole(size: ImageSize) -> Self {
+        Self { y: 0, x: 0, height: size.height as usize, width: size.width as usize }
+    }
+
     /// The window as fractions of a picture of `size`.
     pub fn normalize(&self, size: ImageSize) -> NormalizedBox {
         let (h, w) = (size.height as f32, size.width as f32);
@@ -64,13 +69,41 @@ impl CropOperation {
     }
 
     /// Draws whether and where to crop, and crops.
-    pub(super) fn apply(&self, view: &mut View, draws: &mut Draws) {
+    pub(super) fn apply(&self, image: &mut AugmentedImage<'_>, draws: &mut Draws) {
         if self.random_coef > f32::EPSILON && draws.uniform() <= f64::from(self.random_coef) {
             return;
         }
-        let boxes: Vec<NormalizedBox> = view.objects.iter().map(|o| o.bounds.clip()).collect();
-        let window = sample_distorted_bounding_box(view.size(), &boxes, self, draws);
-        view.crop(window, self.overlap_thresh, self.clip_boxes);
+        let boxes: Vec<NormalizedBox> = image.objects.iter().map(|o| o.bounds.clip()).collect();
+        let window = sample_distorted_bounding_box(image.size(), &boxes, self, draws);
+        image.crop(window, self.overlap_thresh, self.clip_boxes);
+    }
+}
+
+/// Cuts the largest part of a given shape out, anywhere (`random_crop_to_aspect_ratio`).
+pub(super) fn crop_to_aspect_ratio(
+    image: &mut AugmentedImage<'_>,
+    aspect_ratio: f32,
+    overlap_thresh: f32,
+    clip_boxes: bool,
+    draws: &mut Draws,
+) {
+    let (rows, columns) = image.rows_and_columns();
+    if rows == 0 || columns == 0 {
+        return;
+    }
+    let (h, w) = (rows as f32, columns as f32);
+    let (mut height, mut width) = (rows, columns);
+    if w / h < aspect_ratio {
+        height = ((w / aspect_ratio).round_ties_even() as usize).clamp(1, rows);
+    }
+    if w / h > aspect_ratio {
+        width = ((h * aspect_ratio).round_ties_even() as usize).clamp(1, columns);
+    }
+    let y = draws.below(rows - height + 1);
+    let x = draws.below(columns - width + 1);
+    image.crop(CropWindow { y, x, height, width }, overlap_thresh, clip_boxes);
+    if clip_boxes {
+        image.objects.retain(|object| object.bounds.area() > 0.0);
     }
 }
 
@@ -97,7 +130,7 @@ pub fn sample_distorted_bounding_box(
             return window;
         }
     }
-    CropWindow { y: 0, x: 0, height: size.height as usize, width: size.width as usize }
+    CropWindow::whole(size)
 }
 
 /// `[ymin, xmin, ymax, xmax]` in pixels, cut to whole ones as the C++ kernel casts.
@@ -163,21 +196,13 @@ fn covers_an_object(window: &CropWindow, min_object_covered: f32, objects: &[[i6
 /// less than `overlap_thresh` lies inside go, the rest are cut where `clip_boxes` says so
 /// (`_strict_random_crop_image`).
 pub fn crop_boxes(objects: &[Object], window: NormalizedBox, overlap_thresh: f32, clip_boxes: bool) -> Vec<Object> {
-    let (h, w) = (window.height(), window.width());
-    let outside = |b: &NormalizedBox| {
-        b.ymin >= window.ymax || b.xmin >= window.xmax || b.ymax <= window.ymin || b.xmax <= window.xmin
-    };
     objects
         .iter()
-        .filter(|o| !outside(&o.bounds) && window.intersection(&o.bounds) / o.bounds.area() >= overlap_thresh)
+        .filter(|o| {
+            !boxes::is_completely_outside(&o.bounds, &window) && boxes::overlaps(&o.bounds, &window, overlap_thresh)
+        })
         .map(|o| {
-            let b = o.bounds;
-            let moved = NormalizedBox::new(
-                (b.ymin - window.ymin) / h,
-                (b.xmin - window.xmin) / w,
-                (b.ymax - window.ymin) / h,
-                (b.xmax - window.xmin) / w,
-            );
+            let moved = boxes::change_coordinate_frame(&o.bounds, &window);
             Object { bounds: if clip_boxes { moved.clip() } else { moved }, ..*o }
         })
         .collect()
@@ -217,7 +242,7 @@ mod tests {
 
     #[test]
     fn boxes_are_kept_cut_and_moved_by_hand() {
-        let object = |a: [f32; 4]| Object { bounds: NormalizedBox::from_array(a), class: ClassIndex(0), weight: 1.0 };
+        let object = |a: [f32; 4]| Object::new(NormalizedBox::from_array(a), ClassIndex(0));
         let objects = [object([0.0, 0.0, 0.5, 0.5]), object([0.25, 0.25, 0.75, 0.75]), object([0.5, 0.5, 1.0, 1.0])];
         let window = NormalizedBox::new(0.0, 0.0, 0.5, 0.5);
         let kept = crop_boxes(&objects, window, 0.0, true);

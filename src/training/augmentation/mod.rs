@@ -1,15 +1,37 @@
 //! Augmentation in TFOD's terms (`core/preprocessor.py`): each step of the config changes the
 //! picture and its boxes together.
 //!
-//! The steps of this room only flip and crop, and a chain of those is always one window of the
-//! original, mirrored or not. So a [`View`] carries the window and the mirrors, the boxes move
-//! exactly, and the pixels are read once, at the end.
+//! An [`AugmentedImage`] goes through the [`AugmentationStep`]s in their order. Cuts, mirrors and turns only
+//! move the [`View`] and the boxes, so that a config of flips and crops, which is what most are, reads
+//! each pixel once; the first step that changes values turns the pixels into `f32`. Everything random comes
+//! from the [`Draws`] of the image's place in the run.
 
+pub mod boxes;
+pub mod colour;
+mod colour_steps;
 mod crop;
+mod frame_steps;
+mod image;
+mod jitter;
+mod object_steps;
+mod padding;
+mod patches;
+mod scaling;
+mod view;
 
-use boxwright_core::geometry::{ImageSize, NormalizedBox};
+use boxwright_core::annotation::BoxFlags;
+use boxwright_core::geometry::NormalizedBox;
 use boxwright_core::label_map::ClassIndex;
+pub use colour_steps::{ColorOrdering, ColourStep};
 pub use crop::{CropOperation, CropWindow, crop_boxes, sample_distorted_bounding_box};
+pub use frame_steps::FrameStep;
+pub use image::{AugmentationError, AugmentedImage};
+pub use jitter::JitterMode;
+pub use object_steps::ObjectStep;
+pub use padding::{CropPadOperation, PadOperation};
+pub use patches::{BlackPatches, PatchGaussian};
+pub use scaling::{ScaleCropPad, SizeStep, SquareCrop, scale_image};
+pub use view::View;
 
 use crate::draws::Draws;
 
@@ -22,166 +44,73 @@ pub struct Object {
     pub class: ClassIndex,
     /// Its weight in the loss.
     pub weight: f32,
+    /// Difficult, group: what evaluation wants to know.
+    pub flags: BoxFlags,
 }
 
-/// A picture as far as it has been augmented: which part of the original is seen, whether mirrored.
-#[derive(Clone, Debug, PartialEq)]
-pub struct View {
-    /// The part of the original, in its pixels.
-    pub window: CropWindow,
-    /// Whether left and right are exchanged, after cropping.
-    pub mirrored_horizontally: bool,
-    /// Whether up and down are exchanged, after cropping.
-    pub mirrored_vertically: bool,
-    /// The objects, in fractions of the view.
-    pub objects: Vec<Object>,
-}
-
-impl View {
-    /// The whole picture.
-    pub fn whole(size: ImageSize, objects: Vec<Object>) -> Self {
-        Self {
-            window: CropWindow { y: 0, x: 0, height: size.height as usize, width: size.width as usize },
-            mirrored_horizontally: false,
-            mirrored_vertically: false,
-            objects,
-        }
-    }
-
-    /// Exchanges left and right (`random_horizontal_flip` when it draws a flip).
-    pub fn flip_horizontal(&mut self) {
-        self.mirrored_horizontally = !self.mirrored_horizontally;
-        for object in &mut self.objects {
-            let b = object.bounds;
-            object.bounds = NormalizedBox::new(b.ymin, 1.0 - b.xmax, b.ymax, 1.0 - b.xmin);
-        }
-    }
-
-    /// Exchanges up and down (`random_vertical_flip` when it draws a flip).
-    pub fn flip_vertical(&mut self) {
-        self.mirrored_vertically = !self.mirrored_vertically;
-        for object in &mut self.objects {
-            let b = object.bounds;
-            object.bounds = NormalizedBox::new(1.0 - b.ymax, b.xmin, 1.0 - b.ymin, b.xmax);
-        }
-    }
-
-    /// Keeps only `window`, given in pixels of this view, with the boxes that TFOD keeps.
-    pub fn crop(&mut self, window: CropWindow, overlap_thresh: f32, clip_boxes: bool) {
-        let size = self.size();
-        self.objects = crop_boxes(&self.objects, window.normalize(size), overlap_thresh, clip_boxes);
-        let y = if self.mirrored_vertically { self.window.height - window.y - window.height } else { window.y };
-        let x = if self.mirrored_horizontally { self.window.width - window.x - window.width } else { window.x };
-        self.window =
-            CropWindow { y: self.window.y + y, x: self.window.x + x, height: window.height, width: window.width };
-    }
-
-    /// The size of what is seen, in pixels.
-    pub fn size(&self) -> ImageSize {
-        ImageSize::new(self.window.width as u32, self.window.height as u32)
-    }
-
-    /// The pixels of the view, height × width × RGB, read from the original's.
-    pub fn pixels(&self, rgb: &[u8], original: ImageSize) -> Vec<u8> {
-        let w = &self.window;
-        let stride = original.width as usize * 3;
-        let mut out = Vec::with_capacity(w.height * w.width * 3);
-        for row in 0..w.height {
-            let y = w.y + if self.mirrored_vertically { w.height - 1 - row } else { row };
-            let line = &rgb[y * stride + w.x * 3..][..w.width * 3];
-            if self.mirrored_horizontally {
-                out.extend(line.chunks_exact(3).rev().flatten());
-            } else {
-                out.extend_from_slice(line);
-            }
-        }
-        out
+impl Object {
+    /// An object of weight 1 about which nothing else is said.
+    pub fn new(bounds: NormalizedBox, class: ClassIndex) -> Self {
+        Self { bounds, class, weight: 1.0, flags: BoxFlags::default() }
     }
 }
 
 /// One step of `data_augmentation_options`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AugmentationStep {
-    /// `random_horizontal_flip`.
-    RandomHorizontalFlip {
-        /// How often, 0 to 1.
-        probability: f64,
-    },
-    /// `random_vertical_flip`.
-    RandomVerticalFlip {
-        /// How often, 0 to 1.
-        probability: f64,
-    },
-    /// `ssd_random_crop`: one of the operations, each as likely as the others. `random_crop_image`
-    /// is the same with a single operation.
-    RandomCrop {
-        /// The operations; not empty.
-        operations: Vec<CropOperation>,
-    },
+    /// Another part of the image, or another way round.
+    Frame(FrameStep),
+    /// Another size.
+    Size(SizeStep),
+    /// Other values.
+    Colour(ColourStep),
+    /// Other boxes or classes.
+    Objects(ObjectStep),
 }
 
 impl AugmentationStep {
     /// Draws and carries out the step.
-    pub fn apply(&self, view: &mut View, draws: &mut Draws) {
+    ///
+    /// # Errors
+    /// The step would make too large a picture, or a picture that JPEG cannot hold.
+    pub fn apply(&self, image: &mut AugmentedImage<'_>, draws: &mut Draws) -> Result<(), AugmentationError> {
         match self {
-            // TFOD flips when its draw lies above one half, whatever the probability's side of the
-            // comparison; here a flip happens with the probability asked for.
-            Self::RandomHorizontalFlip { probability } => {
-                if draws.uniform() < *probability {
-                    view.flip_horizontal();
-                }
-            }
-            Self::RandomVerticalFlip { probability } => {
-                if draws.uniform() < *probability {
-                    view.flip_vertical();
-                }
-            }
-            Self::RandomCrop { operations } => {
-                let Some(operation) = operations.get(draws.below(operations.len())) else { return };
-                operation.apply(view, draws);
+            Self::Frame(step) => step.apply(image, draws),
+            Self::Size(step) => step.apply(image, draws),
+            Self::Colour(step) => step.apply(image, draws),
+            Self::Objects(step) => {
+                step.apply(image, draws);
+                Ok(())
             }
         }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn object(ymin: f32, xmin: f32, ymax: f32, xmax: f32) -> Object {
-        Object { bounds: NormalizedBox::new(ymin, xmin, ymax, xmax), class: ClassIndex(0), weight: 1.0 }
+impl From<FrameStep> for AugmentationStep {
+    fn from(step: FrameStep) -> Self {
+        Self::Frame(step)
     }
+}
 
-    /// A picture of 4 × 2 pixels whose red channel counts the pixels.
-    fn counting() -> (Vec<u8>, ImageSize) {
-        ((0..8u8).flat_map(|i| [i, 100, 200]).collect(), ImageSize::new(4, 2))
+impl From<SizeStep> for AugmentationStep {
+    fn from(step: SizeStep) -> Self {
+        Self::Size(step)
     }
+}
 
-    fn reds(view: &View) -> Vec<u8> {
-        let (rgb, size) = counting();
-        view.pixels(&rgb, size).chunks(3).map(|p| p[0]).collect()
+impl From<ColourStep> for AugmentationStep {
+    fn from(step: ColourStep) -> Self {
+        Self::Colour(step)
     }
+}
 
-    #[test]
-    fn flips_move_boxes_and_pixels_together() {
-        let mut view = View::whole(counting().1, vec![object(0.0, 0.0, 0.5, 0.25)]);
-        view.flip_horizontal();
-        assert_eq!(view.objects[0].bounds, NormalizedBox::new(0.0, 0.75, 0.5, 1.0));
-        assert_eq!(reds(&view), [3, 2, 1, 0, 7, 6, 5, 4]);
-        view.flip_vertical();
-        assert_eq!(view.objects[0].bounds, NormalizedBox::new(0.5, 0.75, 1.0, 1.0));
-        assert_eq!(reds(&view)[7], 0);
+impl From<ObjectStep> for AugmentationStep {
+    fn from(step: ObjectStep) -> Self {
+        Self::Objects(step)
     }
+}
 
-    #[test]
-    fn a_crop_after_a_flip_cuts_the_mirrored_side() {
-        let mut view = View::whole(counting().1, vec![object(0.0, 0.0, 1.0, 0.5)]);
-        view.flip_horizontal();
-        view.crop(CropWindow { y: 0, x: 0, height: 2, width: 2 }, 0.0, true);
-        // The mirrored picture's left half is 3 2 / 7 6; the box was moved to its right half and is gone.
-        assert_eq!(reds(&view), [3, 2, 7, 6]);
-        assert!(view.objects.is_empty());
-        view.crop(CropWindow { y: 1, x: 1, height: 1, width: 1 }, 0.0, true);
-        assert_eq!(reds(&view), [6]);
-    }
+/// Whether something of this probability happens: when the draw, from 0 to 1, lies below it.
+pub fn happens(draw: f64, probability: f64) -> bool {
+    draw < probability
 }

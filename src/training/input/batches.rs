@@ -6,10 +6,10 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use boxwright_detection::Groundtruth;
-use boxwright_detection::image_resizer::{ImageResizer, resize_image};
+use boxwright_detection::image_resizer::ImageResizer;
 
 use super::records::RecordDataset;
-use crate::augmentation::{AugmentationStep, Object, View};
+use crate::augmentation::{AugmentationStep, AugmentedImage, Object, ObjectStep};
 use crate::draws::Draws;
 use crate::error::TrainingError;
 
@@ -22,6 +22,8 @@ pub struct Batch {
     pub images: Vec<f32>,
     /// Rows and columns of each image.
     pub size: (usize, usize),
+    /// Height, width and channels of each image without what a resizer has filled up.
+    pub true_shapes: Vec<[usize; 3]>,
     /// The objects of each image.
     pub groundtruth: Vec<Groundtruth>,
     /// The name of each image, for messages.
@@ -105,6 +107,17 @@ impl BatchPipeline {
                 dataset.len(),
                 settings.batch_size
             )));
+        }
+        for step in &settings.augmentation {
+            if let AugmentationStep::Objects(ObjectStep::RemapLabels { new, .. }) = step
+                && new.0 >= dataset.num_classes()
+            {
+                return Err(TrainingError::Input(format!(
+                    "data_augmentation_options: remap_labels gives label {}, the model has classes 1 to {}",
+                    new.0 + 1,
+                    dataset.num_classes()
+                )));
+            }
         }
         let threads = settings.threads.max(1);
         let shared = Arc::new(Shared {
@@ -210,17 +223,25 @@ fn prepare(
     step: u64,
     order: &mut EpochOrder,
 ) -> Result<Batch, TrainingError> {
-    let mut batch = Batch { step, images: Vec::new(), size: (0, 0), groundtruth: Vec::new(), names: Vec::new() };
+    let mut batch = Batch {
+        step,
+        images: Vec::new(),
+        size: (0, 0),
+        true_shapes: Vec::new(),
+        groundtruth: Vec::new(),
+        names: Vec::new(),
+    };
     for i in 0..settings.batch_size as u64 {
         let position = step * settings.batch_size as u64 + i;
         let example = dataset.load(example_at(position, dataset.len(), settings, order))?;
-        let mut view = View::whole(example.size, example.objects.clone());
+        let mut image = AugmentedImage::new(&example.rgb, example.size, example.objects.clone());
         let mut draws = Draws::new(settings.seed, AUGMENT, position);
         for augmentation in &settings.augmentation {
-            augmentation.apply(&mut view, &mut draws);
+            let applied = augmentation.apply(&mut image, &mut draws);
+            applied.map_err(|error| TrainingError::Input(format!("{}: {error}", example.name)))?;
         }
-        let pixels = view.pixels(&example.rgb, example.size);
-        let (resized, size) = resize_image(&settings.resizer, &pixels, view.window.height, view.window.width);
+        let (resized, objects) = image.finish(&settings.resizer);
+        let size = resized.size;
         if batch.images.is_empty() {
             batch.size = size;
             batch.images.reserve_exact(settings.batch_size * 3 * size.0 * size.1);
@@ -231,8 +252,9 @@ fn prepare(
                 example.name, size.1, size.0, batch.size.1, batch.size.0
             )));
         }
-        push_planes(&mut batch.images, &resized);
-        batch.groundtruth.push(groundtruth(&view.objects, settings.max_boxes));
+        push_planes(&mut batch.images, &resized.pixels);
+        batch.true_shapes.push(resized.true_shape());
+        batch.groundtruth.push(groundtruth(&objects, settings.max_boxes));
         batch.names.push(example.name.clone());
     }
     Ok(batch)
@@ -293,8 +315,7 @@ mod tests {
 
     #[test]
     fn boxes_without_area_and_beyond_the_limit_are_left_out() {
-        let object =
-            |x: f32| Object { bounds: NormalizedBox::new(0.0, 0.0, 1.0, x), class: ClassIndex(0), weight: 1.0 };
+        let object = |x: f32| Object::new(NormalizedBox::new(0.0, 0.0, 1.0, x), ClassIndex(0));
         let truth = groundtruth(&[object(0.0), object(0.5), object(1.0)], 1);
         assert_eq!(truth.boxes, [NormalizedBox::new(0.0, 0.0, 1.0, 0.5)]);
     }

@@ -38,10 +38,8 @@ pub struct Example {
     pub size: ImageSize,
     /// Its pixels, RGB.
     pub rgb: Arc<[u8]>,
-    /// Its objects, for training.
+    /// Its objects.
     pub objects: Vec<Object>,
-    /// Difficult, group: for evaluation, in the order of the objects.
-    pub flags: Vec<BoxFlags>,
 }
 
 impl Example {
@@ -49,8 +47,7 @@ impl Example {
     pub fn groundtruth(&self) -> Vec<(LabelId, PixelBox, BoxFlags)> {
         self.objects
             .iter()
-            .zip(&self.flags)
-            .filter_map(|(o, flags)| Some((LabelMap::label_id(o.class)?, o.bounds.to_pixels(self.size), *flags)))
+            .filter_map(|o| Some((LabelMap::label_id(o.class)?, o.bounds.to_pixels(self.size), o.flags)))
             .collect()
     }
 }
@@ -134,7 +131,7 @@ impl RecordDataset {
             }
             let at = format!("{}, record {number} at byte {offset}", file.display());
             let example = DetectionExample::decode(&data, &at).map_err(|e| TrainingError::Input(e.to_string()))?;
-            let (objects, _) = self
+            let objects = self
                 .objects(&example)
                 .map_err(|what| TrainingError::Input(format!("{at} ({}): {what}", example.filename)))?;
             self.boxes += objects.len();
@@ -164,6 +161,11 @@ impl RecordDataset {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// How many classes the model has that learns from them.
+    pub fn num_classes(&self) -> usize {
+        self.num_classes
     }
 
     /// The files, as the config names them.
@@ -210,15 +212,15 @@ impl RecordDataset {
             }
         };
         let example = DetectionExample::decode(bytes, &at).map_err(|e| TrainingError::Input(e.to_string()))?;
-        let (objects, flags) = self.objects(&example).map_err(|what| TrainingError::Input(format!("{at}: {what}")))?;
+        let objects = self.objects(&example).map_err(|what| TrainingError::Input(format!("{at}: {what}")))?;
         let name = if example.filename.is_empty() { at.clone() } else { example.filename };
         let picture =
             picture::decode(&example.encoded, &name).map_err(|e| TrainingError::Input(format!("{at}: {e}")))?;
-        Ok(Example { name, size: picture.size, rgb: picture.rgb.into(), objects, flags })
+        Ok(Example { name, size: picture.size, rgb: picture.rgb.into(), objects })
     }
 
     /// The objects of an example, checked for what a loss could not survive.
-    fn objects(&self, example: &DetectionExample) -> Result<(Vec<Object>, Vec<BoxFlags>), String> {
+    fn objects(&self, example: &DetectionExample) -> Result<Vec<Object>, String> {
         let mut objects = Vec::with_capacity(example.objects.len());
         for (i, object) in example.objects.iter().enumerate() {
             let id = object.label_id(self.labels.as_ref()).map_err(|what| format!("box {i}: {what}"))?;
@@ -232,9 +234,10 @@ impl RecordDataset {
                 let edges = object.bounds.to_array();
                 return Err(format!("box {i} is degenerate or not a number: {edges:?}; fix or remove it"));
             }
-            objects.push(Object { bounds: object.bounds, class: LabelMap::class_index(id), weight: object.weight });
+            let class = LabelMap::class_index(id);
+            objects.push(Object { bounds: object.bounds, class, weight: object.weight, flags: object.flags() });
         }
-        Ok((objects, example.objects.iter().map(|o| o.flags()).collect()))
+        Ok(objects)
     }
 }
 

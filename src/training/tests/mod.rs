@@ -1,3 +1,5 @@
-//! Parity with TFOD's own numbers: schedules, optimizers and crops.
+//! Parity with TFOD's own numbers (schedules, optimizers, augmentation), and what augmentation keeps whole.
 
+mod augmentation;
+mod augmentation_parity;
 mod parity;

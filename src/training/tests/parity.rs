@@ -1,19 +1,15 @@
-//! Learning rates, optimizer steps and crops against `golden/`, whatever cases a folder holds.
+//! Learning rates and optimizer steps against `golden/`, whatever cases a folder holds.
 
 use std::path::{Path, PathBuf};
 
 use boxwright_config::{proto, text_format};
-use boxwright_core::geometry::{ImageSize, NormalizedBox};
-use boxwright_core::label_map::ClassIndex;
 use boxwright_detection::VariableInfo;
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Device, Tensor};
 use serde_json::Value;
 
-use crate::augmentation::{AugmentationStep, CropOperation, CropWindow, Object, View, crop_boxes};
 use crate::builders;
-use crate::draws::Draws;
 use crate::learning_schedule::LearningSchedule;
 use crate::optimizer::Optimizer;
 
@@ -150,101 +146,4 @@ fn optimizers() {
         cases += 1;
     }
     row("ops (optimizers)", cases, worst, 1e-5);
-}
-
-#[test]
-fn boxes_after_a_fixed_crop() {
-    let Some(file) = golden("preprocess/strict_random_crop_fixed_window.json") else { return };
-    let labels = file["labels"].as_array().expect("labels");
-    let objects: Vec<Object> = file["boxes"]
-        .as_array()
-        .expect("boxes")
-        .iter()
-        .zip(labels)
-        .map(|(b, label)| {
-            let b = f32s(b);
-            let class = ClassIndex(label.as_u64().expect("a label") as usize);
-            Object { bounds: NormalizedBox::new(b[0], b[1], b[2], b[3]), class, weight: 1.0 }
-        })
-        .collect();
-    let hw = f32s(&file["image_hw"]);
-    let size = ImageSize::new(hw[1] as u32, hw[0] as u32);
-    let (mut cases, mut worst) = (0, 0.0f64);
-    for case in file["cases"].as_array().expect("cases") {
-        let w: Vec<usize> = f32s(&case["window_px_y_x_h_w"]).iter().map(|v| *v as usize).collect();
-        let window = CropWindow { y: w[0], x: w[1], height: w[2], width: w[3] };
-        let clip = case["clip_boxes"].as_bool().expect("a flag");
-        let overlap = f64_of(&case["overlap_thresh"]) as f32;
-        let kept = crop_boxes(&objects, window.normalize(size), overlap, clip);
-        let expected: Vec<Vec<f32>> = case["out_boxes"].as_array().expect("boxes").iter().map(f32s).collect();
-        assert_eq!(kept.len(), expected.len(), "{case}");
-        for ((kept, expected), label) in kept.iter().zip(&expected).zip(case["out_labels"].as_array().expect("labels"))
-        {
-            assert_eq!(kept.class.0 as u64, label.as_u64().expect("a label"));
-            for (got, expected) in kept.bounds.to_array().iter().zip(expected) {
-                worst = worst.max(f64::from((got - expected).abs()));
-            }
-        }
-        cases += 1;
-    }
-    row("preprocess (crop)", cases, worst, 1e-5);
-}
-
-/// The steps that the golden statistics were taken of, by their description.
-fn crop_step(case: &Value) -> Option<AugmentationStep> {
-    match case["op"].as_str()? {
-        "ssd_random_crop" => Some(AugmentationStep::RandomCrop { operations: CropOperation::ssd_defaults() }),
-        "random_crop_image" if case["params"].as_str()?.contains("min_object_covered .5") => {
-            let operation = CropOperation {
-                min_object_covered: 0.5,
-                aspect_ratio_range: (0.75, 1.33),
-                area_range: (0.1, 1.0),
-                overlap_thresh: 0.3,
-                clip_boxes: true,
-                random_coef: 0.0,
-            };
-            Some(AugmentationStep::RandomCrop { operations: vec![operation] })
-        }
-        _ => None,
-    }
-}
-
-#[test]
-fn statistics_of_random_crops() {
-    let Some(file) = golden("preprocess/random_crop_statistics.json") else { return };
-    const SAMPLES: u64 = 4000;
-    let (mut cases, mut worst) = (0, 0.0f64);
-    for case in file["cases"].as_array().expect("cases") {
-        let Some(step) = crop_step(case) else { continue };
-        let hw = f32s(&case["image_hw"]);
-        let size = ImageSize::new(hw[1] as u32, hw[0] as u32);
-        let objects: Vec<Object> = case["boxes"]
-            .as_array()
-            .expect("boxes")
-            .iter()
-            .map(|b| {
-                let b = f32s(b);
-                let bounds = NormalizedBox::new(b[0], b[1], b[2], b[3]);
-                Object { bounds, class: ClassIndex(0), weight: 1.0 }
-            })
-            .collect();
-        let (mut uncropped, mut area, mut kept) = (0u64, 0.0, 0);
-        for sample in 0..SAMPLES {
-            let mut view = View::whole(size, objects.clone());
-            step.apply(&mut view, &mut Draws::new(9, 9, sample));
-            let seen = view.size();
-            uncropped += u64::from(seen == size);
-            area += f64::from(seen.width * seen.height) / f64::from(size.width * size.height);
-            kept += view.objects.len();
-        }
-        let n = SAMPLES as f64;
-        let got = [uncropped as f64 / n, area / n, kept as f64 / n];
-        let expected = ["fraction_uncropped", "mean_area_ratio", "mean_boxes_kept"].map(|key| f64_of(&case[key]));
-        for (got, expected) in got.iter().zip(expected) {
-            worst = worst.max((got - expected).abs());
-        }
-        cases += 1;
-    }
-    // Four standard errors of a fraction near one half from 1,500 samples, and of ours.
-    row("preprocess (crop statistics)", cases, worst, 0.06);
 }
