@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub enum WeightsError {
     /// Nothing there.
     #[error(
-        "{path}: there is no such checkpoint; give a .safetensors file, or the prefix of a TensorFlow checkpoint \
+        "{path}: there is no such checkpoint; give a file of weights, a run directory, or the prefix of a TensorFlow checkpoint \
          (…/model.ckpt, beside which stand model.ckpt.index and model.ckpt.data-00000-of-00001)"
     )]
     NotFound {

@@ -1,24 +1,56 @@
 //! Which variables of a file go into which of a model (TFOD's `restore_map` and
 //! `fine_tune_checkpoint_type`).
 //!
-//! - `detection`: the feature extractor, under its full names; everything where
-//!   `load_all_detection_checkpoint_vars` is set.
-//! - `classification`: the feature extractor, from a classifier whose names lack `FeatureExtractor/`.
+//! - `detection`: the feature extractor (both stages' of a Faster R-CNN), under its full names; everything
+//!   where `load_all_detection_checkpoint_vars` is set.
+//! - `classification`: the feature extractor, from a classifier whose names lack `FeatureExtractor/`; both
+//!   stages take what they have in common from the same variables.
 //! - `full`: everything.
 //!
 //! As in TFOD, a variable that the file lacks or has in another shape keeps its first value and is
-//! reported. Unlike in TFOD, a feature extractor that would stay random is an error: nobody asks
-//! for that.
+//! reported. Unlike in TFOD, a feature extractor that would stay random is an error, unless that is what
+//! was asked for ([`restore_what_fits`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use boxwright_detection::{HostTensor, SsdModel};
+use boxwright_detection::{HostTensor, LoadReport, SsdModel, VariableInfo};
 
 use crate::error::WeightsError;
+use crate::report::RestoreReport;
 
-/// The scope of the feature extractor.
-const FEATURE_EXTRACTOR: &str = "FeatureExtractor/";
+/// The scopes of feature extractors: of one stage, and of two.
+const FEATURE_EXTRACTORS: [&str; 3] =
+    ["FeatureExtractor/", "FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/"];
+
+/// A variable's name below its feature extractor; nothing for what belongs to none.
+fn below_feature_extractor(name: &str) -> Option<&str> {
+    FEATURE_EXTRACTORS.iter().find_map(|scope| name.strip_prefix(scope))
+}
+
+/// A model that weights can be put into.
+pub trait Restorable: Sized {
+    /// Its variables.
+    fn variable_infos(&self) -> Vec<VariableInfo>;
+    /// The scope and epsilon of each layer with batch normalization.
+    fn batch_norm_scopes(&self) -> Vec<(String, f32)>;
+    /// The model with these values in place of its own.
+    fn load_variables(self, values: &BTreeMap<String, HostTensor>) -> (Self, LoadReport);
+}
+
+impl Restorable for SsdModel {
+    fn variable_infos(&self) -> Vec<VariableInfo> {
+        self.variable_infos()
+    }
+
+    fn batch_norm_scopes(&self) -> Vec<(String, f32)> {
+        self.batch_norm_scopes()
+    }
+
+    fn load_variables(self, values: &BTreeMap<String, HostTensor>) -> (Self, LoadReport) {
+        self.load_variables(values)
+    }
+}
 
 /// What is taken from a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +78,11 @@ impl FineTuneType {
             "full" => Ok(Self::Full),
             "" if from_detection_checkpoint => Ok(Self::Detection { all_variables }),
             "" => Ok(Self::Classification),
+            "fine_tune" => Err(
+                "train_config.fine_tune_checkpoint_type: \"fine_tune\" is CenterNet's; \"detection\" takes the same of \
+                 other detectors: the feature extractor"
+                    .to_owned(),
+            ),
             other => Err(format!(
                 "train_config.fine_tune_checkpoint_type: \"{other}\" is not supported; use \"detection\", \"classification\" or \"full\""
             )),
@@ -53,40 +90,12 @@ impl FineTuneType {
     }
 
     /// The file's name of a model's variable; `None` for those that are not asked for.
-    fn name_in_file(self, variable: &str) -> Option<&str> {
+    pub(crate) fn name_in_file(self, variable: &str) -> Option<&str> {
         match self {
             Self::Full | Self::Detection { all_variables: true } => Some(variable),
-            Self::Detection { all_variables: false } => variable.starts_with(FEATURE_EXTRACTOR).then_some(variable),
-            Self::Classification => variable.strip_prefix(FEATURE_EXTRACTOR),
+            Self::Detection { all_variables: false } => below_feature_extractor(variable).map(|_| variable),
+            Self::Classification => below_feature_extractor(variable),
         }
-    }
-}
-
-/// What became of the variables that were asked for, by the model's names.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RestoreReport {
-    /// How many were asked for.
-    pub asked: usize,
-    /// Those that have their value from the file.
-    pub loaded: Vec<String>,
-    /// Those that the file lacks.
-    pub missing: Vec<String>,
-    /// Those of another shape: name, the model's shape, the file's.
-    pub wrong_shape: Vec<(String, Vec<usize>, Vec<usize>)>,
-    /// Whether batch normalization was folded into the file's weights.
-    pub folded: bool,
-}
-
-impl std::fmt::Display for RestoreReport {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} of {} variables loaded", self.loaded.len(), self.asked)?;
-        if !self.missing.is_empty() {
-            write!(f, ", {} not in the file", self.missing.len())?;
-        }
-        if !self.wrong_shape.is_empty() {
-            write!(f, ", {} of another shape", self.wrong_shape.len())?;
-        }
-        Ok(())
     }
 }
 
@@ -108,41 +117,57 @@ pub fn is_folded(values: &BTreeMap<String, HostTensor>) -> bool {
 ///
 /// # Errors
 /// Less than half of the feature extractor's kernels are in the file in the model's shape.
-pub fn restore(
-    model: SsdModel,
+pub fn restore<M: Restorable>(
+    model: M,
     values: &BTreeMap<String, HostTensor>,
     kind: FineTuneType,
     path: &Path,
-) -> Result<(SsdModel, RestoreReport), WeightsError> {
+) -> Result<(M, RestoreReport), WeightsError> {
+    let (model, report) = restore_what_fits(model, values, kind);
+    check_backbone(&report, values, kind, path)?;
+    Ok((model, report))
+}
+
+/// Puts weights into a model, however few of them fit it.
+pub fn restore_what_fits<M: Restorable>(
+    model: M,
+    values: &BTreeMap<String, HostTensor>,
+    kind: FineTuneType,
+) -> (M, RestoreReport) {
     let folded = is_folded(values);
-    let identity = if folded { identity_batch_norm(&model, values, kind) } else { BTreeMap::new() };
+    let scopes = model.batch_norm_scopes();
+    let adapted =
+        if folded { identity_batch_norm(&scopes, values, kind) } else { absorbed_biases(&scopes, values, kind) };
     let mut given = BTreeMap::new();
+    let mut used = BTreeSet::new();
     let mut report = RestoreReport { folded, ..RestoreReport::default() };
-    let mut asked = Vec::new();
     for info in model.variable_infos() {
         let Some(name) = kind.name_in_file(&info.name) else { continue };
-        if let Some(value) = identity.get(&info.name).or_else(|| values.get(name)) {
+        if let Some(value) = adapted.get(&info.name).or_else(|| values.get(name)) {
             given.insert(info.name.clone(), value.clone());
+            used.insert(name.to_owned());
         }
-        asked.push(info.name);
+        report.asked.push(info.name);
     }
-    report.asked = asked.len();
+    for (scope, _) in scopes.iter().filter(|_| !adapted.is_empty()) {
+        used.extend(kind.name_in_file(&format!("{scope}/biases")).map(str::to_owned));
+    }
     let (model, load) = model.load_variables(&given);
     report.loaded = load.loaded;
     report.wrong_shape = load.wrong_shape;
-    report.missing = asked.iter().filter(|name| !given.contains_key(*name)).cloned().collect();
-    check_backbone(&asked, &report, values, kind, path)?;
-    Ok((model, report))
+    report.missing = report.asked.iter().filter(|name| !given.contains_key(*name)).cloned().collect();
+    report.left = values.keys().filter(|name| !used.contains(*name)).cloned().collect();
+    (model, report)
 }
 
 /// Batch normalization that only adds the folded bias: gamma 1, mean 0, variance 1 − epsilon, beta the bias.
 fn identity_batch_norm(
-    model: &SsdModel,
+    scopes: &[(String, f32)],
     values: &BTreeMap<String, HostTensor>,
     kind: FineTuneType,
 ) -> BTreeMap<String, HostTensor> {
     let mut identity = BTreeMap::new();
-    for (scope, epsilon) in model.batch_norm_scopes() {
+    for (scope, epsilon) in scopes {
         let name = format!("{scope}/biases");
         let Some(bias) = kind.name_in_file(&name).and_then(|name| values.get(name)) else { continue };
         let full = |value: f32| HostTensor { shape: bias.shape.clone(), data: vec![value; bias.data.len()] };
@@ -155,32 +180,56 @@ fn identity_batch_norm(
     identity
 }
 
+/// A convolution's bias before batch normalization, as Keras' ResNets have it, moves the mean: the same function.
+fn absorbed_biases(
+    scopes: &[(String, f32)],
+    values: &BTreeMap<String, HostTensor>,
+    kind: FineTuneType,
+) -> BTreeMap<String, HostTensor> {
+    let mut absorbed = BTreeMap::new();
+    for (scope, _) in scopes {
+        let variable = format!("{scope}/BatchNorm/moving_mean");
+        let value = |name: &str| values.get(kind.name_in_file(name)?);
+        let (Some(mean), Some(bias)) = (value(&variable), value(&format!("{scope}/biases"))) else { continue };
+        if mean.shape == bias.shape {
+            let data = mean.data.iter().zip(&bias.data).map(|(mean, bias)| mean - bias).collect();
+            absorbed.insert(variable, HostTensor { shape: mean.shape.clone(), data });
+        }
+    }
+    absorbed
+}
+
 /// Refuses a file that gives less than half of the network's kernels.
 fn check_backbone(
-    asked: &[String],
     report: &RestoreReport,
     values: &BTreeMap<String, HostTensor>,
     kind: FineTuneType,
     path: &Path,
 ) -> Result<(), WeightsError> {
-    let is_kernel = |name: &&String| name.starts_with(FEATURE_EXTRACTOR) && name.ends_with("weights");
-    let kernels = asked.iter().filter(is_kernel).count();
+    let is_kernel = |name: &&String| below_feature_extractor(name).is_some() && name.ends_with("weights");
+    let kernels = report.asked.iter().filter(is_kernel).count();
     let loaded = report.loaded.iter().filter(is_kernel).count();
     if kernels == 0 || 2 * loaded >= kernels {
         return Ok(());
     }
     let hint = if let Some((name, model, file)) = report.wrong_shape.iter().find(|(name, ..)| is_kernel(&name)) {
-        format!("{name} is {model:?} in the model and {file:?} in the file: is depth_multiplier the file's?")
+        format!(
+            "{name} is {model:?} in the model and {file:?} in the file: are depth_multiplier and min_depth the file's?"
+        )
     } else {
         let in_file = values.keys().take(3).cloned().collect::<Vec<_>>().join(", ");
         let type_hint = match kind {
-            FineTuneType::Classification if values.keys().any(|name| name.starts_with(FEATURE_EXTRACTOR)) => {
+            FineTuneType::Classification if values.keys().any(|name| below_feature_extractor(name).is_some()) => {
                 "; fine_tune_checkpoint_type: \"detection\" would find its FeatureExtractor"
             }
             FineTuneType::Detection { .. } | FineTuneType::Full
-                if values.keys().any(|name| name.starts_with("MobilenetV1/")) =>
+                if report
+                    .asked
+                    .iter()
+                    .filter_map(|name| below_feature_extractor(name))
+                    .any(|name| values.contains_key(name)) =>
             {
-                "; fine_tune_checkpoint_type: \"classification\" would find its MobilenetV1"
+                "; fine_tune_checkpoint_type: \"classification\" would find its network"
             }
             _ => "",
         };
@@ -189,7 +238,8 @@ fn check_backbone(
     Err(WeightsError::DoesNotFit {
         path: path.to_owned(),
         what: format!(
-            "gives {loaded} of the feature extractor's {kernels} kernels; the rest would stay random: {hint}"
+            "gives {loaded} of the feature extractor's {kernels} kernels; the rest would stay random: {hint} \
+             (--allow-random-backbone trains all the same)"
         ),
     })
 }
@@ -206,6 +256,7 @@ mod tests {
         assert_eq!(FineTuneType::from_config("", false, false), Ok(FineTuneType::Classification));
         assert_eq!(FineTuneType::from_config("full", false, false), Ok(FineTuneType::Full));
         assert!(FineTuneType::from_config("detecton", false, false).is_err_and(|e| e.contains("detecton")));
+        assert!(FineTuneType::from_config("fine_tune", false, false).is_err_and(|e| e.contains("CenterNet")));
     }
 
     #[test]
@@ -217,6 +268,12 @@ mod tests {
         assert_eq!(FineTuneType::Detection { all_variables: false }.name_in_file(head), None);
         assert_eq!(FineTuneType::Detection { all_variables: true }.name_in_file(head), Some(head));
         assert_eq!(FineTuneType::Full.name_in_file(backbone), Some(backbone));
+        let second = "SecondStageFeatureExtractor/resnet_v1_50/block4/unit_1/bottleneck_v1/conv1/weights";
+        assert_eq!(
+            FineTuneType::Classification.name_in_file(second),
+            second.strip_prefix("SecondStageFeatureExtractor/")
+        );
+        assert_eq!(FineTuneType::Detection { all_variables: false }.name_in_file(second), Some(second));
     }
 
     #[test]

@@ -7,10 +7,13 @@ use boxwright_detection::HostTensor;
 use safetensors::tensor::{Dtype, SafeTensorError, TensorView};
 use safetensors::{SafeTensors, serialize};
 
+use crate::element::ElementType;
 use crate::error::WeightsError;
+use crate::file_bytes::FileBytes;
+use crate::weight_file::{FileKind, Opened, Source, TensorInfo};
 
 /// Largest file that is read: no detector comes near it.
-const MAX_BYTES: u64 = 4 << 30;
+const MAX_BYTES: u64 = 2 << 30;
 
 /// The metadata entry that tells our checkpoints from other files.
 pub(crate) const CHECKPOINT_KEY: &str = "boxwright_checkpoint";
@@ -24,76 +27,94 @@ pub(crate) struct Contents {
     pub tensors: BTreeMap<String, HostTensor>,
 }
 
-/// The float tensors of a file; of our checkpoints the variables and not the optimizer's slots.
-pub(crate) fn read(path: &Path) -> Result<BTreeMap<String, HostTensor>, WeightsError> {
-    let mut contents = read_contents(path)?;
-    if contents.metadata.contains_key(CHECKPOINT_KEY) {
-        contents.tensors.retain(|name, _| !name.starts_with(SLOT_PREFIX));
+/// Where a tensor's bytes lie.
+struct Place {
+    element: ElementType,
+    shape: Vec<usize>,
+    range: std::ops::Range<usize>,
+}
+
+/// The bytes of a file, and where the tensors are in them.
+struct SafetensorsSource {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+}
+
+impl Source for SafetensorsSource {
+    fn tensor(&mut self, index: usize) -> Result<HostTensor, WeightsError> {
+        let place = &self.places[index];
+        let data = place.element.to_f32(&self.bytes[place.range.clone()]).unwrap_or_default();
+        Ok(HostTensor { shape: place.shape.clone(), data })
     }
-    Ok(contents.tensors)
+}
+
+/// Opens a file; of our checkpoints, the optimizer's slots are listed but are no weights.
+pub(crate) fn open(file: FileBytes) -> Result<Opened, WeightsError> {
+    let (metadata, bytes, named) = parse(file)?;
+    let kind = match metadata.get(CHECKPOINT_KEY) {
+        Some(about) => FileKind::Checkpoint { step: step_of(about) },
+        None => FileKind::Safetensors,
+    };
+    let is_ours = matches!(kind, FileKind::Checkpoint { .. });
+    let mut tensors = Vec::with_capacity(named.len());
+    let mut places = Vec::with_capacity(named.len());
+    for (name, place) in named {
+        tensors.push(TensorInfo {
+            stored_name: name.clone(),
+            shape: place.shape.clone(),
+            element: place.element,
+            bytes: place.range.len() as u64,
+            is_weight: place.element.is_float() && !(is_ours && name.starts_with(SLOT_PREFIX)),
+            name,
+        });
+        places.push(place);
+    }
+    Ok(Opened { kind, tensors, source: Box::new(SafetensorsSource { bytes, places }) })
+}
+
+/// The step that the metadata of a checkpoint tells; 0 where it is damaged, as reading it will say.
+fn step_of(about: &str) -> u64 {
+    serde_json::from_str::<serde_json::Value>(about).ok().and_then(|about| about["step"].as_u64()).unwrap_or(0)
+}
+
+type Named = Vec<(String, Place)>;
+
+fn parse(mut file: FileBytes) -> Result<(HashMap<String, String>, Vec<u8>, Named), WeightsError> {
+    let path = file.path().to_owned();
+    let bytes = file.whole(MAX_BYTES)?;
+    let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| describe(&path, &bytes, e))?;
+    let data_at = header + 8;
+    let mut named = Vec::new();
+    for name in metadata.offset_keys() {
+        let Some(info) = metadata.info(&name) else { continue };
+        let (begin, end) = info.data_offsets;
+        let element = ElementType::from_safetensors(info.dtype);
+        let range = data_at + begin..data_at + end;
+        named.push((name, Place { element, shape: info.shape.clone(), range }));
+    }
+    Ok((metadata.metadata().clone().unwrap_or_default(), bytes, named))
 }
 
 /// Everything in a file but tensors of integers and booleans.
 pub(crate) fn read_contents(path: &Path) -> Result<Contents, WeightsError> {
-    let size = std::fs::metadata(path).map_err(|e| WeightsError::io(path, e))?.len();
-    if size > MAX_BYTES {
-        return Err(WeightsError::format(path, format!("has {size} bytes; weight files up to {MAX_BYTES} are read")));
-    }
-    let bytes = std::fs::read(path).map_err(|e| WeightsError::io(path, e))?;
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| describe(path, &bytes, e))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| describe(path, &bytes, e))?;
+    let (metadata, bytes, named) = parse(FileBytes::open(path)?)?;
     let mut tensors = BTreeMap::new();
-    for (name, view) in file.iter() {
-        if let Some(data) = to_f32(view.dtype(), view.data()) {
-            tensors.insert(name.to_owned(), HostTensor { shape: view.shape().to_vec(), data });
+    for (name, place) in named {
+        if place.element.is_float() {
+            let data = place.element.to_f32(&bytes[place.range]).unwrap_or_default();
+            tensors.insert(name, HostTensor { shape: place.shape, data });
         }
     }
-    Ok(Contents { metadata: metadata.metadata().clone().unwrap_or_default(), tensors })
+    Ok(Contents { metadata, tensors })
 }
 
 fn describe(path: &Path, bytes: &[u8], error: SafeTensorError) -> WeightsError {
-    // A header that long or that short is no header: the file is something else.
-    let is_other = match error {
-        SafeTensorError::HeaderTooLarge | SafeTensorError::HeaderTooSmall | SafeTensorError::InvalidHeaderLength => {
-            bytes.get(8) != Some(&b'{')
-        }
-        _ => bytes.get(8) != Some(&b'{'),
-    };
-    if is_other {
-        return WeightsError::format(
-            path,
-            "is no safetensors file; weights are read from .safetensors and from TensorFlow V2 checkpoints (.index and .data-…)",
-        );
+    // Without the header's brace the file is something else.
+    if bytes.get(8) != Some(&b'{') {
+        let what = "is no safetensors file: its header does not begin like one";
+        return WeightsError::format(path, what);
     }
     WeightsError::damaged(path, "the header", error.to_string())
-}
-
-/// Numbers as `f32`; `None` for types that are no weights.
-pub(crate) fn to_f32(dtype: Dtype, bytes: &[u8]) -> Option<Vec<f32>> {
-    Some(match dtype {
-        Dtype::F32 => bytes.as_chunks::<4>().0.iter().map(|b| f32::from_le_bytes(*b)).collect(),
-        Dtype::F64 => bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b) as f32).collect(),
-        Dtype::F16 => bytes.as_chunks::<2>().0.iter().map(|b| half_to_f32(u16::from_le_bytes(*b))).collect(),
-        Dtype::BF16 => bytes.as_chunks::<2>().0.iter().map(|b| bfloat16_to_f32(u16::from_le_bytes(*b))).collect(),
-        _ => return None,
-    })
-}
-
-/// IEEE half precision.
-pub(crate) fn half_to_f32(bits: u16) -> f32 {
-    let sign = if bits & 0x8000 == 0 { 1.0 } else { -1.0 };
-    let (exponent, fraction) = (i32::from((bits >> 10) & 0x1f), f32::from(bits & 0x3ff));
-    sign * match exponent {
-        0 => fraction * 2f32.powi(-24),
-        0x1f if fraction == 0.0 => f32::INFINITY,
-        0x1f => f32::NAN,
-        _ => (1.0 + fraction / 1024.0) * 2f32.powi(exponent - 15),
-    }
-}
-
-/// The upper half of an `f32`.
-pub(crate) fn bfloat16_to_f32(bits: u16) -> f32 {
-    f32::from_bits(u32::from(bits) << 16)
 }
 
 /// The bytes of a file with these tensors. The same input gives the same bytes.
@@ -119,19 +140,6 @@ pub(crate) fn to_bytes<'a>(
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
-    #[test]
-    fn halves_by_hand() {
-        assert_eq!(half_to_f32(0x3c00), 1.0);
-        assert_eq!(half_to_f32(0xc000), -2.0);
-        assert_eq!(half_to_f32(0x3555), 0.333_251_95);
-        assert_eq!(half_to_f32(0x0001), 2f32.powi(-24));
-        assert_eq!(half_to_f32(0x7c00), f32::INFINITY);
-        assert!(half_to_f32(0x7e00).is_nan());
-        assert_eq!(bfloat16_to_f32(0x3f80), 1.0);
-    }
-
     #[test]
     fn a_file_of_another_kind_is_called_so_and_a_damaged_header_too() {
         let folder = tempfile::tempdir().expect("a folder");
@@ -143,7 +151,7 @@ mod tests {
             (&b"\xff\xff\xff\xff\xff\xff\xff\x7f{}"[..], "damaged"),
         ] {
             std::fs::write(&path, bytes).expect("writable");
-            let error = read(&path).expect_err("no weights in there").to_string();
+            let error = crate::read(&path).expect_err("no weights in there").to_string();
             assert!(error.contains(wanted) && error.contains("x.safetensors"), "{error}");
         }
     }

@@ -1,29 +1,39 @@
 //! TensorFlow V2 checkpoints ("tensor bundles"): an index and one or more data files.
 //!
 //! The `.index` file is a table ([`table`]) from a tensor's name to a `BundleEntryProto`: type, shape,
-//! and where its bytes lie in `.data-00000-of-0000N`. The entry of the empty name is the header.
+//! and where its bytes lie in `.data-00000-of-0000N`. The entry of the empty name is the header. A
+//! partitioned variable has an entry that lists its [`slices`] and one entry for each of them. TF2
+//! saves a graph of objects: names are the objects' paths, and the graph itself, one entry more, tells
+//! each variable's own name ([`object_graph`]).
+//!
+//! The index can be listed without its data files.
 
+mod object_graph;
+mod slices;
 mod snappy;
 mod table;
-mod wire;
 
-use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use boxwright_detection::HostTensor;
-use safetensors::Dtype;
 
+use crate::element::{ElementType, byte_count};
 use crate::error::WeightsError;
-use crate::safetensors_file::to_f32;
-use wire::{Field, fields};
+use crate::file_bytes::FileBytes;
+use crate::names::keras_objects;
+use crate::weight_file::{Checksums, FileKind, Opened, Source, TensorInfo};
+use crate::wire::{Field, fields, varint};
+use slices::Slice;
 
 /// Largest index that is read. The zoo's largest has 200 kB.
 const MAX_INDEX_BYTES: u64 = 256 << 20;
 
 /// Most axes of a tensor.
 const MAX_RANK: usize = 16;
+
+/// The entry of TF2's graph of objects.
+const OBJECT_GRAPH: &str = "_CHECKPOINTABLE_OBJECT_GRAPH";
 
 /// `PREFIX.index`.
 pub(crate) fn index_path(prefix: &Path) -> PathBuf {
@@ -37,94 +47,89 @@ fn with_suffix(prefix: &Path, suffix: &str) -> PathBuf {
 }
 
 /// CRC32C as TensorFlow and LevelDB store it.
-pub(crate) fn masked_crc(bytes: &[u8]) -> u32 {
-    crc32c::crc32c(bytes).rotate_right(15).wrapping_add(0xa282_ead8)
+fn mask(crc: u32) -> u32 {
+    crc.rotate_right(15).wrapping_add(0xa282_ead8)
 }
 
-/// All float tensors of the checkpoint with this prefix.
-pub(crate) fn read(prefix: &Path) -> Result<BTreeMap<String, HostTensor>, WeightsError> {
-    let index = index_path(prefix);
-    let size = std::fs::metadata(&index).map_err(|e| WeightsError::io(&index, e))?.len();
-    if size > MAX_INDEX_BYTES {
-        return Err(WeightsError::format(&index, format!("has {size} bytes; an index has at most {MAX_INDEX_BYTES}")));
-    }
-    let bytes = std::fs::read(&index).map_err(|e| WeightsError::io(&index, e))?;
-    let rows = table::read(&bytes).map_err(|damage| match damage.offset {
-        None => WeightsError::format(&index, damage.what),
-        Some(offset) => WeightsError::damaged(&index, format!("byte {offset}"), damage.what),
-    })?;
-    let damaged = |name: &str, what: String| WeightsError::damaged(&index, format!("\"{name}\""), what);
+fn masked_crc(bytes: &[u8]) -> u32 {
+    mask(crc32c::crc32c(bytes))
+}
 
-    let mut shards = None;
-    let mut tensors = BTreeMap::new();
-    for (key, value) in rows {
-        let name = String::from_utf8_lossy(&key).into_owned();
-        if key.is_empty() {
-            shards = Some(Shards::open(prefix, &value).map_err(|what| damaged("", what))?);
-            continue;
-        }
-        let Some(shards) = &mut shards else {
-            return Err(WeightsError::format(&index, "has no header entry; it is no checkpoint's index"));
-        };
-        let entry = Entry::parse(&value).map_err(|what| damaged(&name, what))?;
-        if let Some(tensor) = shards.tensor(&name, &entry, &index)? {
-            tensors.insert(name, tensor);
-        }
-    }
-    Ok(tensors)
+/// Opens the checkpoint with this prefix; its data files may be missing until values are asked for.
+pub(crate) fn open(prefix: &Path) -> Result<Opened, WeightsError> {
+    let mut bundle = Bundle::open(prefix)?;
+    let object_based = bundle.entries.iter().any(|(name, _)| name == OBJECT_GRAPH || keras_objects::is_value(name));
+    let full_names = bundle.full_names()?;
+    let names: Vec<(&str, &[usize])> =
+        bundle.entries.iter().map(|(name, entry)| (name.as_str(), entry.shape.as_slice())).collect();
+    let known = if object_based { keras_objects::tensorflow_names(&names, &full_names) } else { HashMap::new() };
+    let tensors = bundle
+        .entries
+        .iter()
+        .map(|(name, entry)| TensorInfo {
+            name: known.get(name.as_str()).unwrap_or(name).clone(),
+            stored_name: name.clone(),
+            shape: entry.shape.clone(),
+            element: entry.element,
+            bytes: entry.whole_bytes(),
+            is_weight: entry.element.is_float() && !name.contains(".OPTIMIZER_SLOT"),
+        })
+        .collect();
+    Ok(Opened { kind: FileKind::TensorFlowCheckpoint { object_based }, tensors, source: Box::new(bundle) })
 }
 
 /// `BundleEntryProto`.
 struct Entry {
-    dtype: u64,
+    element: ElementType,
     shape: Vec<usize>,
     shard: u64,
     offset: u64,
     size: u64,
     crc: u32,
-    sliced: bool,
+    slices: Vec<Slice>,
 }
 
 impl Entry {
+    fn empty() -> Self {
+        let element = ElementType::Other;
+        Self { element, shape: Vec::new(), shard: 0, offset: 0, size: 0, crc: 0, slices: Vec::new() }
+    }
+
     fn parse(bytes: &[u8]) -> Result<Self, String> {
-        let mut entry = Self { dtype: 0, shape: Vec::new(), shard: 0, offset: 0, size: 0, crc: 0, sliced: false };
+        let mut entry = Self::empty();
         for field in fields(bytes) {
             match field? {
-                (1, Field::Varint(value)) => entry.dtype = value,
+                (1, Field::Varint(value)) => entry.element = ElementType::from_tensorflow(value),
                 (2, Field::Bytes(shape)) => entry.shape = parse_shape(shape)?,
                 (3, Field::Varint(value)) => entry.shard = value,
                 (4, Field::Varint(value)) => entry.offset = value,
                 (5, Field::Varint(value)) => entry.size = value,
                 (6, Field::Fixed32(value)) => entry.crc = value,
-                (7, _) => entry.sliced = true,
+                (7, Field::Bytes(slice)) => entry.slices.push(Slice::parse(slice)?),
                 _ => {}
             }
         }
         Ok(entry)
     }
 
-    /// The element type, if it is a float.
-    fn float_type(&self) -> Option<Dtype> {
-        // DT_FLOAT, DT_DOUBLE, DT_BFLOAT16 and DT_HALF of TensorFlow's `types.proto`.
-        match self.dtype {
-            1 => Some(Dtype::F32),
-            2 => Some(Dtype::F64),
-            14 => Some(Dtype::BF16),
-            19 => Some(Dtype::F16),
-            _ => None,
-        }
+    /// The bytes of the whole tensor, also where its entry only lists slices.
+    fn whole_bytes(&self) -> u64 {
+        if self.slices.is_empty() { self.size } else { byte_count(&self.shape, self.element).unwrap_or(u64::MAX) }
     }
 }
 
 /// `TensorShapeProto`.
-fn parse_shape(bytes: &[u8]) -> Result<Vec<usize>, String> {
+pub(crate) fn parse_shape(bytes: &[u8]) -> Result<Vec<usize>, String> {
     let mut shape = Vec::new();
     for field in fields(bytes) {
         let (2, Field::Bytes(dim)) = field? else { continue };
         let mut length = 0;
         for field in fields(dim) {
             if let (1, Field::Varint(value)) = field? {
-                length = usize::try_from(value).map_err(|_| format!("an axis of {value}"))?;
+                length = usize::try_from(value)
+                    .ok()
+                    .filter(|length| *length <= isize::MAX as usize)
+                    .ok_or_else(|| format!("an axis of {value}"))?;
             }
         }
         shape.push(length);
@@ -135,80 +140,205 @@ fn parse_shape(bytes: &[u8]) -> Result<Vec<usize>, String> {
     Ok(shape)
 }
 
-/// The data files.
-struct Shards {
+/// An open checkpoint.
+struct Bundle {
     prefix: PathBuf,
-    count: u64,
-    open: BTreeMap<u64, (PathBuf, File, u64)>,
+    index: PathBuf,
+    shard_count: u64,
+    entries: Vec<(String, Entry)>,
+    /// The entries of slices, by the keys that [`slices::key`] makes.
+    slices: BTreeMap<Vec<u8>, Entry>,
+    shards: BTreeMap<u64, FileBytes>,
 }
 
-impl Shards {
-    /// From `BundleHeaderProto`.
-    fn open(prefix: &Path, header: &[u8]) -> Result<Self, String> {
-        let mut count = 0;
-        for field in fields(header) {
-            match field? {
-                (1, Field::Varint(value)) => count = value,
-                (2, Field::Varint(1)) => return Err("big-endian checkpoints are not read".into()),
-                _ => {}
+impl Bundle {
+    fn open(prefix: &Path) -> Result<Self, WeightsError> {
+        let index = index_path(prefix);
+        let bytes = FileBytes::open(&index)?.whole(MAX_INDEX_BYTES)?;
+        let rows = table::read(&bytes).map_err(|damage| match damage.offset {
+            None => WeightsError::format(&index, damage.what),
+            Some(offset) => WeightsError::damaged(&index, format!("byte {offset}"), damage.what),
+        })?;
+        let damaged = |name: &str, what: String| WeightsError::damaged(&index, format!("\"{name}\""), what);
+        let mut rows = rows.into_iter();
+        let shard_count = match rows.next() {
+            Some((key, header)) if key.is_empty() => parse_header(&header).map_err(|what| damaged("", what))?,
+            _ => return Err(WeightsError::format(&index, "has no header entry; it is no checkpoint's index")),
+        };
+        let mut entries = Vec::new();
+        let mut slices = BTreeMap::new();
+        for (key, value) in rows {
+            let name = String::from_utf8_lossy(&key).into_owned();
+            let entry = Entry::parse(&value).map_err(|what| damaged(&name, what))?;
+            if key.starts_with(&[0]) {
+                slices.insert(key, entry);
+            } else {
+                entries.push((name, entry));
             }
         }
-        if count == 0 || count > 100_000 {
-            return Err(format!("the header tells of {count} data files"));
-        }
-        Ok(Self { prefix: prefix.to_owned(), count, open: BTreeMap::new() })
+        Ok(Self { prefix: prefix.to_owned(), index, shard_count, entries, slices, shards: BTreeMap::new() })
     }
 
-    fn file(&mut self, shard: u64) -> Result<&mut (PathBuf, File, u64), WeightsError> {
-        let path = with_suffix(&self.prefix, &format!(".data-{shard:05}-of-{:05}", self.count));
-        match self.open.entry(shard) {
-            std::collections::btree_map::Entry::Occupied(entry) => Ok(entry.into_mut()),
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                let file = File::open(&path).map_err(|e| WeightsError::io(&path, e))?;
-                let length = file.metadata().map_err(|e| WeightsError::io(&path, e))?.len();
-                Ok(entry.insert((path, file, length)))
-            }
-        }
+    fn damaged(&self, name: &str, what: impl Into<String>) -> WeightsError {
+        WeightsError::damaged(&self.index, format!("\"{name}\""), what)
     }
 
-    /// A tensor's values; `None` for tensors that are not floats.
-    fn tensor(&mut self, name: &str, entry: &Entry, index: &Path) -> Result<Option<HostTensor>, WeightsError> {
-        let Some(dtype) = entry.float_type() else { return Ok(None) };
+    fn shard_path(&self, shard: u64) -> PathBuf {
+        with_suffix(&self.prefix, &format!(".data-{shard:05}-of-{:05}", self.shard_count))
+    }
+
+    /// The bytes of an entry, their checksum verified. Texts have a checksum of their own.
+    fn bytes(&mut self, name: &str, entry: &Entry) -> Result<Vec<u8>, WeightsError> {
+        if entry.shard >= self.shard_count {
+            let what = format!("lies in data file {} of {}", entry.shard, self.shard_count);
+            return Err(self.damaged(name, what));
+        }
+        let path = self.shard_path(entry.shard);
+        if !self.shards.contains_key(&entry.shard) {
+            self.shards.insert(entry.shard, FileBytes::open(&path)?);
+        }
+        let Some(file) = self.shards.get_mut(&entry.shard) else { return Err(self.damaged(name, "has no data file")) };
         let place = format!("\"{name}\"");
-        if entry.sliced {
-            return Err(WeightsError::format(index, format!("{place} is a partitioned variable, which is not read")));
+        let bytes = file.read_at(entry.offset, entry.size, &place)?;
+        let crc = match entry.element {
+            ElementType::Text => texts(&bytes, &entry.shape).map(|(_, crc)| crc),
+            _ => Some(masked_crc(&bytes)),
+        };
+        if crc != Some(entry.crc) {
+            return Err(WeightsError::damaged(&path, place, "the checksum does not match its bytes"));
         }
-        let elements = entry.shape.iter().try_fold(1u64, |n, &axis| n.checked_mul(axis as u64));
-        let element_size = dtype.bitsize() as u64 / 8;
-        if elements.and_then(|n| n.checked_mul(element_size)) != Some(entry.size) {
-            return Err(WeightsError::damaged(
-                index,
-                place,
-                format!("{} bytes for a shape of {:?}", entry.size, entry.shape),
-            ));
-        }
-        if entry.shard >= self.count {
-            return Err(WeightsError::damaged(
-                index,
-                place,
-                format!("lies in data file {} of {}", entry.shard, self.count),
-            ));
-        }
-        let (path, file, length) = self.file(entry.shard)?;
-        if entry.offset.checked_add(entry.size).is_none_or(|end| end > *length) {
-            return Err(WeightsError::damaged(
-                path,
-                place,
-                format!("should lie at byte {} with {} bytes, but the file has {length}", entry.offset, entry.size),
-            ));
-        }
-        let mut bytes = vec![0; entry.size as usize];
-        file.seek(SeekFrom::Start(entry.offset)).map_err(|e| WeightsError::io(path, e))?;
-        file.read_exact(&mut bytes).map_err(|e| WeightsError::io(path, e))?;
-        if masked_crc(&bytes) != entry.crc {
-            return Err(WeightsError::damaged(path, place, "the checksum does not match its bytes"));
-        }
-        let data = to_f32(dtype, &bytes).unwrap_or_default();
-        Ok(Some(HostTensor { shape: entry.shape.clone(), data }))
+        Ok(bytes)
     }
+
+    /// The values of an entry that is not sliced.
+    fn values(&mut self, name: &str, entry: &Entry) -> Result<Vec<f32>, WeightsError> {
+        if byte_count(&entry.shape, entry.element) != Some(entry.size) {
+            return Err(self.damaged(name, format!("{} bytes for a shape of {:?}", entry.size, entry.shape)));
+        }
+        Ok(entry.element.to_f32(&self.bytes(name, entry)?).unwrap_or_default())
+    }
+
+    /// A partitioned variable, put together. Its slices must cover it exactly, which also bounds its size by the files'.
+    fn sliced(&mut self, name: &str, entry: &Entry) -> Result<Vec<f32>, WeightsError> {
+        let mut parts = Vec::with_capacity(entry.slices.len());
+        let mut covered = 0usize;
+        for slice in &entry.slices {
+            let extents = slice.extents(&entry.shape).map_err(|what| self.damaged(name, what))?;
+            let key = slices::key(name, slice);
+            let part = self.slices.remove(&key).ok_or_else(|| self.damaged(name, "one of its slices has no entry"))?;
+            let lengths: Vec<usize> = extents.iter().map(|&(_, length)| length).collect();
+            let values = if part.shape == lengths && part.element == entry.element {
+                self.values(name, &part)
+            } else {
+                Ok(vec![])
+            };
+            self.slices.insert(key, part);
+            let values = values?;
+            if Some(values.len()) != crate::element::element_count(&lengths) {
+                return Err(self.damaged(name, "one of its slices has another shape or type"));
+            }
+            covered = covered.saturating_add(values.len());
+            parts.push((extents, values));
+        }
+        if Some(covered) != crate::element::element_count(&entry.shape) {
+            return Err(self.damaged(name, format!("its slices hold {covered} values for {:?}", entry.shape)));
+        }
+        slices::assemble(&entry.shape, &parts).map_err(|what| self.damaged(name, what))
+    }
+
+    /// The variables' own names by checkpoint key, where the checkpoint is object-based and its data is there.
+    fn full_names(&mut self) -> Result<HashMap<String, String>, WeightsError> {
+        let Some(place) = self.entries.iter().position(|(name, _)| name == OBJECT_GRAPH) else {
+            return Ok(HashMap::new());
+        };
+        if !self.shard_path(self.entries[place].1.shard).is_file() {
+            return Ok(HashMap::new());
+        }
+        let bytes = self.with_entry(place, Self::bytes)?;
+        let text = texts(&bytes, &[]).and_then(|(texts, _)| texts.into_iter().next());
+        let names =
+            text.map_or_else(|| Err("it holds no text".to_owned()), |text| object_graph::full_names(&bytes[text]));
+        names.map_err(|what| self.damaged(OBJECT_GRAPH, what))
+    }
+
+    /// Runs `work` on an entry with the rest of the bundle at hand.
+    fn with_entry<T>(&mut self, index: usize, work: impl FnOnce(&mut Self, &str, &Entry) -> T) -> T {
+        let (name, entry) = std::mem::replace(&mut self.entries[index], (String::new(), Entry::empty()));
+        let result = work(self, &name, &entry);
+        self.entries[index] = (name, entry);
+        result
+    }
+}
+
+impl Source for Bundle {
+    fn tensor(&mut self, index: usize) -> Result<HostTensor, WeightsError> {
+        self.with_entry(index, |bundle, name, entry| {
+            let data =
+                if entry.slices.is_empty() { bundle.values(name, entry)? } else { bundle.sliced(name, entry)? };
+            Ok(HostTensor { shape: entry.shape.clone(), data })
+        })
+    }
+
+    fn verify(&mut self) -> Result<Checksums, WeightsError> {
+        if let Some(missing) = (0..self.shard_count).map(|shard| self.shard_path(shard)).find(|path| !path.is_file()) {
+            return Ok(Checksums::DataMissing(missing));
+        }
+        for index in 0..self.entries.len() {
+            self.with_entry(index, |bundle, name, entry| {
+                if entry.slices.is_empty() {
+                    bundle.bytes(name, entry).map(drop)
+                } else {
+                    bundle.sliced(name, entry).map(drop)
+                }
+            })?;
+        }
+        Ok(Checksums::Match(self.entries.len()))
+    }
+}
+
+/// The number of data files, from `BundleHeaderProto`.
+fn parse_header(header: &[u8]) -> Result<u64, String> {
+    let mut count = 0;
+    for field in fields(header) {
+        match field? {
+            (1, Field::Varint(value)) => count = value,
+            (2, Field::Varint(1)) => return Err("big-endian checkpoints are not read".into()),
+            _ => {}
+        }
+    }
+    if count == 0 || count > 100_000 {
+        return Err(format!("the header tells of {count} data files"));
+    }
+    Ok(count)
+}
+
+/// Where the texts of a tensor of texts lie in its bytes, and the masked checksum: the lengths as varints,
+/// their checksum, the texts. The checksum runs over the lengths as fixed numbers instead.
+fn texts(bytes: &[u8], shape: &[usize]) -> Option<(Vec<std::ops::Range<usize>>, u32)> {
+    let count = crate::element::element_count(shape).filter(|count| *count <= bytes.len())?;
+    let mut rest = bytes;
+    let mut lengths = Vec::with_capacity(count);
+    let mut crc = 0;
+    for _ in 0..count {
+        let length = varint(&mut rest)?;
+        crc = match u32::try_from(length) {
+            Ok(length) => crc32c::crc32c_append(crc, &length.to_le_bytes()),
+            Err(_) => crc32c::crc32c_append(crc, &length.to_le_bytes()),
+        };
+        lengths.push(usize::try_from(length).ok()?);
+    }
+    let lengths_crc = crate::wire::take(&mut rest, 4)?;
+    if lengths_crc != mask(crc).to_le_bytes() {
+        return None;
+    }
+    crc = crc32c::crc32c_append(crc, lengths_crc);
+    let mut at = bytes.len() - rest.len();
+    let mut texts = Vec::with_capacity(count);
+    for length in lengths {
+        let end = at.checked_add(length).filter(|end| *end <= bytes.len())?;
+        crc = crc32c::crc32c_append(crc, &bytes[at..end]);
+        texts.push(at..end);
+        at = end;
+    }
+    (at == bytes.len()).then_some((texts, mask(crc)))
 }

@@ -1,6 +1,6 @@
 //! Snappy's block format, which some index tables are compressed with. Decoding only.
 
-use super::wire::{take, varint};
+use crate::wire::{take, varint};
 
 /// Largest block that is unpacked. LevelDB's are 256 kB.
 const MAX_BYTES: usize = 64 << 20;

@@ -5,8 +5,8 @@
 //! compression type and a masked CRC32C of both. Within a block a key repeats only what differs
 //! from the key before it.
 
-use super::wire::{take, varint};
 use super::{masked_crc, snappy};
+use crate::wire::{take, varint};
 
 const MAGIC: u64 = 0xdb47_7524_8b80_fb57;
 const FOOTER: usize = 48;

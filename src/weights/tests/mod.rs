@@ -2,7 +2,12 @@
 
 mod damaged;
 mod golden;
+mod hostile;
+mod memory;
 mod models;
 mod parity;
 mod shared;
+mod small_files;
+mod starting_points;
+mod tables;
 mod training;

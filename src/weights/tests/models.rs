@@ -145,7 +145,7 @@ fn fine_tuning_takes_175_variables_of_the_unfolded_checkpoint() {
     assert!(!is_folded(&values));
     let (_, report) =
         restore(model.clone(), &values, FineTuneType::Detection { all_variables: false }, &path).expect("fits");
-    assert_eq!((report.asked, report.loaded.len()), (175, 175), "{report}");
+    assert_eq!((report.asked.len(), report.loaded.len()), (175, 175), "{report}");
     // A head for other classes has another shape, and is reported.
     let (_, report) =
         restore(model.clone(), &values, FineTuneType::Detection { all_variables: true }, &path).expect("fits");

@@ -1,16 +1,20 @@
-//! The wire format of protocol buffers, as far as a bundle's index needs it.
+//! The wire format of protocol buffers, as far as checkpoint indices, graphs and a look into records need it.
 
 /// The value of a field.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Field<'a> {
+pub enum Field<'a> {
+    /// A number of variable length.
     Varint(u64),
+    /// A number of four bytes.
     Fixed32(u32),
+    /// A number of eight bytes, which nothing here needs.
     Fixed64,
+    /// A text, bytes, a message, or a packed list.
     Bytes(&'a [u8]),
 }
 
 /// Takes a varint off the front.
-pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
+pub(crate) fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for shift in (0..64).step_by(7) {
         let (&byte, rest) = bytes.split_first()?;
@@ -24,7 +28,7 @@ pub(super) fn varint(bytes: &mut &[u8]) -> Option<u64> {
 }
 
 /// The fields of a message, `(number, value)`, until the end or the first mistake.
-pub(super) fn fields(mut bytes: &[u8]) -> impl Iterator<Item = Result<(u64, Field<'_>), String>> {
+pub fn fields(mut bytes: &[u8]) -> impl Iterator<Item = Result<(u64, Field<'_>), String>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
             return None;
@@ -56,7 +60,7 @@ fn take_field<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
 }
 
 /// Takes `count` bytes off the front.
-pub(super) fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
+pub(crate) fn take<'a>(bytes: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
     let (front, rest) = bytes.split_at_checked(count)?;
     *bytes = rest;
     Some(front)
