@@ -6,7 +6,8 @@
 //! into box encodings and class logits for every anchor of the [`anchor_generators`]. In training
 //! the [`target_assigner`] says what each anchor should have answered ([`region_similarity`],
 //! [`matchers`], [`box_coders`]) and the [`losses`] say how far off it was; in use
-//! [`post_processing`] keeps the best boxes.
+//! [`post_processing`] keeps the best boxes. [`meta_architectures::faster_rcnn`] is made of the same parts in two
+//! stages, and [`DetectionModel`] is either of them.
 //!
 //! What is per box runs on plain slices on the CPU, where TensorFlow runs it too; what is per pixel
 //! is burn tensors and the operators of `boxwright_kernels`. Arithmetic follows TensorFlow's order
@@ -15,6 +16,7 @@
 //! No files and no window here.
 
 pub mod anchor_generators;
+pub mod balanced_sampler;
 pub mod box_coders;
 pub mod box_predictors;
 pub mod builders;
@@ -35,6 +37,8 @@ pub mod variables;
 mod tests;
 
 pub use layers::Mode;
+pub use meta_architectures::faster_rcnn::FasterRcnnModel;
 pub use meta_architectures::ssd::{Losses, Predictions, SsdModel};
+pub use meta_architectures::{DetectionModel, LossPart};
 pub use target_assigner::Groundtruth;
 pub use variables::{HostTensor, LoadReport, VariableInfo};

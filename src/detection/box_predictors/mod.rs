@@ -1,9 +1,11 @@
 //! Box predictors: from feature maps to a box code and class logits for every anchor.
 
 mod convolutional;
+mod mask_rcnn;
 mod weight_shared;
 
 pub use convolutional::{ConvolutionalBoxPredictor, ConvolutionalBoxPredictorSettings};
+pub use mask_rcnn::{MaskRcnnBoxPredictor, MaskRcnnBoxPredictorSettings};
 pub use weight_shared::{WeightSharedBoxPredictorSettings, WeightSharedConvolutionalBoxPredictor};
 
 use burn::module::Module;
@@ -67,7 +69,7 @@ fn dropout(x: Tensor<4>, keep: Option<f32>, place: usize, pass: &Pass<'_>) -> Te
 }
 
 /// `[batch, anchors · n, h, w]` to `[batch, h · w · anchors, n]`.
-fn anchor_rows(map: Tensor<4>, n: usize) -> Tensor<3> {
+pub(crate) fn anchor_rows(map: Tensor<4>, n: usize) -> Tensor<3> {
     let [batch, channels, h, w] = map.dims();
     map.permute([0, 2, 3, 1]).reshape([batch, h * w * channels / n, n])
 }

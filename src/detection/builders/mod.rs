@@ -5,6 +5,7 @@
 //! `use_matmul_gather`, `inplace_batchnorm_update`, …) change no result and are accepted.
 
 mod anchor_generator_builder;
+mod faster_rcnn_builder;
 mod feature_extractor_builder;
 mod hyperparams_builder;
 mod image_resizer_builder;
@@ -22,7 +23,7 @@ pub use losses_builder::{
     ConfiguredLosses, classification_loss, faster_rcnn_classification_loss, hard_example_miner, localization_loss,
     losses,
 };
-pub use model_builder::{build_ssd, image_resizer_of};
+pub use model_builder::{build_model, build_ssd, image_resizer_of};
 pub use parts::{box_coder, matcher, region_similarity};
 pub use post_processing_builder::post_processing;
 pub use predictor_builder::{BoxPredictorSettings, box_predictor};

@@ -4,6 +4,7 @@ use boxwright_config::proto;
 use boxwright_core::label_map::LabelId;
 use burn::tensor::Device;
 
+use super::faster_rcnn_builder;
 use super::feature_extractor_builder::dialect;
 use super::predictor_builder::BoxPredictorSettings;
 use super::{
@@ -13,6 +14,7 @@ use super::{
 use crate::box_predictors::{BoxPredictor, ConvolutionalBoxPredictor, WeightSharedConvolutionalBoxPredictor};
 use crate::image_resizer::{ImageResizer, Sizing};
 use crate::layers::{LayerBuilder, PaddingRule};
+use crate::meta_architectures::DetectionModel;
 use crate::meta_architectures::ssd::{SsdModel, SsdSettings};
 use crate::target_assigner::TargetAssigner;
 
@@ -25,44 +27,74 @@ const MAX_ANCHORS: usize = 1 << 20;
 
 const SSD: &str = "model.ssd";
 
-/// The SSD model of a config with its first weights, drawn from `seed`.
+const FASTER_RCNN: &str = "model.faster_rcnn";
+
+/// The model of a config with its first weights, drawn from `seed`.
 ///
 /// On a device with autodiff the weights are ready to train.
 ///
 /// # Errors
 /// Whatever the config asks for that is impossible or not supported, by the path of its field.
+pub fn build_model(model: &proto::DetectionModel, seed: u64, device: &Device) -> Result<DetectionModel, BuildError> {
+    match configured(model)? {
+        Configured::Ssd(config) => build(config, seed, device).map(DetectionModel::Ssd).map_err(|e| e.within(SSD)),
+        Configured::FasterRcnn(config) => faster_rcnn_builder::build(config, seed, device)
+            .map(DetectionModel::FasterRcnn)
+            .map_err(|e| e.within(FASTER_RCNN)),
+    }
+}
+
+/// [`build_model`] for those who need an SSD.
+///
+/// # Errors
+/// As [`build_model`], and another meta-architecture.
 pub fn build_ssd(model: &proto::DetectionModel, seed: u64, device: &Device) -> Result<SsdModel, BuildError> {
-    let config = ssd_config(model)?;
-    build(config, seed, device).map_err(|e| e.within(SSD))
+    match configured(model)? {
+        Configured::Ssd(config) => build(config, seed, device).map_err(|e| e.within(SSD)),
+        Configured::FasterRcnn(_) => refuse(FASTER_RCNN, "is not supported here; use ssd"),
+    }
 }
 
 /// The image resizer of a config.
 ///
 /// # Errors
-/// As [`build_ssd`].
+/// As [`build_model`].
 pub fn image_resizer_of(model: &proto::DetectionModel) -> Result<ImageResizer, BuildError> {
-    resizer(ssd_config(model)?).map_err(|e| e.within(SSD))
-}
-
-fn ssd_config(model: &proto::DetectionModel) -> Built<&proto::Ssd> {
-    use proto::detection_model::Model;
-    match &model.model {
-        Some(Model::Ssd(ssd)) => Ok(ssd),
-        Some(Model::FasterRcnn(_)) => refuse("model.faster_rcnn", "is not supported; use ssd"),
-        Some(Model::ExperimentalModel(_)) => refuse("model.experimental_model", "is not supported; use ssd"),
-        Some(Model::CenterNet(_)) => refuse("model.center_net", "is not supported; use ssd"),
-        None => refuse("model", "is not set; add ssd { … }"),
+    match configured(model)? {
+        Configured::Ssd(config) => resizer(config.image_resizer.as_ref()).map_err(|e| e.within(SSD)),
+        Configured::FasterRcnn(config) => resizer(config.image_resizer.as_ref()).map_err(|e| e.within(FASTER_RCNN)),
     }
 }
 
-fn resizer(config: &proto::Ssd) -> Built<ImageResizer> {
-    let message = required(&config.image_resizer, "image_resizer", "is not set; add fixed_shape_resizer { … }")?;
+/// The meta-architecture that a config names.
+enum Configured<'a> {
+    Ssd(&'a proto::Ssd),
+    FasterRcnn(&'a proto::FasterRcnn),
+}
+
+fn configured(model: &proto::DetectionModel) -> Built<Configured<'_>> {
+    use proto::detection_model::Model;
+    match &model.model {
+        Some(Model::Ssd(ssd)) => Ok(Configured::Ssd(ssd)),
+        Some(Model::FasterRcnn(faster_rcnn)) => Ok(Configured::FasterRcnn(faster_rcnn)),
+        Some(Model::ExperimentalModel(_)) => {
+            refuse("model.experimental_model", "is not supported; use ssd or faster_rcnn")
+        }
+        Some(Model::CenterNet(_)) => refuse("model.center_net", "is not supported; use ssd or faster_rcnn"),
+        None => refuse("model", "is not set; add ssd { … } or faster_rcnn { … }"),
+    }
+}
+
+fn resizer(config: Option<&proto::ImageResizer>) -> Built<ImageResizer> {
+    let Some(message) = config else {
+        return refuse("image_resizer", "is not set; add fixed_shape_resizer { … }");
+    };
     model_image_resizer(message).map_err(|e| e.within("image_resizer"))
 }
 
 fn build(config: &proto::Ssd, seed: u64, device: &Device) -> Built<SsdModel> {
     refuse_unsupported(config)?;
-    let Sizing::FixedShape { height, width } = resizer(config)?.sizing else {
+    let Sizing::FixedShape { height, width } = resizer(config.image_resizer.as_ref())?.sizing else {
         return refuse(
             "image_resizer",
             "is not supported for SSD, whose anchors need one size; use fixed_shape_resizer",

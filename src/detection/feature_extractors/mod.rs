@@ -5,6 +5,7 @@
 //! ones ([`MultiResolutionFeatureMaps`]), or a pyramid ([`FpnFeatureMaps`]). Every pair of the two is
 //! one of TFOD's `feature_extractor.type`s; which, only the builders know.
 
+mod faster_rcnn;
 mod fpn;
 mod inception_v2;
 mod mobilenet_v1;
@@ -13,6 +14,7 @@ mod multi_resolution;
 mod resnet_v1;
 mod vgg;
 
+pub use faster_rcnn::{FIRST_STAGE_SCOPE, FasterRcnnFeatureExtractor, SECOND_STAGE_SCOPE};
 pub use fpn::{FpnFeatureMaps, FpnSettings};
 pub use inception_v2::{InceptionV2, InceptionV2Settings};
 pub use mobilenet_v1::{MobileNetV1, MobileNetV1Settings};

@@ -6,10 +6,12 @@
 
 mod batch_norm;
 mod conv;
+mod fully_connected;
 mod shared_conv;
 
 pub use batch_norm::{BatchNorm, BatchNormParams};
 pub use conv::{ConvLayer, Hyperparams, LayerBuilder, PaddingRule};
+pub use fully_connected::FullyConnected;
 pub use shared_conv::SharedConvLayer;
 
 use burn::tensor::Tensor;

@@ -6,16 +6,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use boxwright_core::Detection;
 use boxwright_core::geometry::NormalizedBox;
-use boxwright_core::label_map::{ClassIndex, LabelMap};
 use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
+use super::{detection, to_host};
 use crate::box_predictors::BoxPredictor;
 use crate::feature_extractors::SsdFeatureExtractor;
 use crate::layers::{Mode, Pass};
 use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss};
-use crate::post_processing::{PostProcessing, ScoredBox};
+use crate::post_processing::PostProcessing;
 use crate::target_assigner::{Groundtruth, TargetAssigner, Targets};
 use crate::variables::{self, Described, HostTensor, LoadReport, VariableInfo};
 
@@ -311,13 +311,4 @@ impl SsdModel {
         self.box_predictor.describe(&mut described);
         described
     }
-}
-
-fn detection(found: ScoredBox) -> Option<Detection> {
-    let label = LabelMap::label_id(ClassIndex(found.class))?;
-    Some(Detection { label, score: found.score, bounds: NormalizedBox::from_array(found.bounds) })
-}
-
-fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
 }

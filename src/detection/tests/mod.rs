@@ -2,6 +2,8 @@
 
 mod box_losses;
 mod builders;
+mod faster_rcnn;
+mod hash_init;
 mod parity;
 mod resizers;
 mod ssd_networks;

@@ -1,0 +1,47 @@
+//! A fully connected layer.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use super::Hyperparams;
+use crate::variables::{Described, Layout, VariableInfo};
+
+/// `slim.fully_connected` without an activation: weights `[in, out]` and biases.
+#[derive(Module, Debug)]
+pub struct FullyConnected {
+    weights: Param<Tensor<2>>,
+    biases: Param<Tensor<1>>,
+    #[module(skip)]
+    scope: String,
+    l2: f32,
+}
+
+impl FullyConnected {
+    /// The layer with its first weights; of the hyperparameters it takes initializer and regularizer.
+    pub fn new(scope: &str, channels: [usize; 2], hyperparams: &Hyperparams, seed: u64, device: &Device) -> Self {
+        let values = hyperparams.initializer.sample(&channels, seed, scope);
+        Self {
+            weights: Param::from_data(TensorData::new(values, channels), device),
+            biases: Param::from_tensor(Tensor::zeros([channels[1]], device)),
+            scope: scope.to_owned(),
+            l2: hyperparams.l2,
+        }
+    }
+
+    /// # Shapes
+    /// `[rows, in]` to `[rows, out]`.
+    pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
+        x.matmul(self.weights.val()) + self.biases.val().unsqueeze()
+    }
+
+    /// Lists its variables.
+    pub(crate) fn describe(&self, out: &mut Vec<Described>) {
+        let [input, output] = self.weights.dims();
+        let mut push = |id, name: &str, shape: Vec<usize>, l2: f32| {
+            let info = VariableInfo { id, name: format!("{}/{name}", self.scope), shape, trainable: true, l2 };
+            out.push(Described { info, layout: Layout::Plain });
+        };
+        push(self.weights.id, "weights", vec![input, output], self.l2);
+        push(self.biases.id, "biases", vec![output], 0.0);
+    }
+}

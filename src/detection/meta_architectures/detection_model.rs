@@ -1,0 +1,161 @@
+//! A detector of whichever meta-architecture (TFOD's `core/model.py`).
+
+use std::collections::BTreeMap;
+
+use boxwright_core::Detection;
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use super::faster_rcnn::FasterRcnnModel;
+use super::ssd::SsdModel;
+use crate::layers::Mode;
+use crate::target_assigner::Groundtruth;
+use crate::variables::{HostTensor, LoadReport, VariableInfo};
+
+/// A part of the loss of a batch.
+#[derive(Clone, Debug)]
+pub struct LossPart {
+    /// TFOD's name.
+    pub name: &'static str,
+    /// Its value, weighted and normalized.
+    pub value: Tensor<1>,
+}
+
+/// A detector. Pictures come resized, RGB from 0 to 255, and padded below and to the right where their sizes
+/// differ.
+#[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant)] // There is one in a process.
+pub enum DetectionModel {
+    /// A single shot detector.
+    Ssd(SsdModel),
+    /// A detector of two stages, or the first of them.
+    FasterRcnn(FasterRcnnModel),
+}
+
+impl From<SsdModel> for DetectionModel {
+    fn from(model: SsdModel) -> Self {
+        Self::Ssd(model)
+    }
+}
+
+impl From<FasterRcnnModel> for DetectionModel {
+    fn from(model: FasterRcnnModel) -> Self {
+        Self::FasterRcnn(model)
+    }
+}
+
+impl DetectionModel {
+    /// Classes, without background.
+    pub fn num_classes(&self) -> usize {
+        match self {
+            Self::Ssd(model) => model.num_classes(),
+            Self::FasterRcnn(model) => model.num_classes(),
+        }
+    }
+
+    /// The single shot detector, where it is one.
+    pub fn as_ssd(&self) -> Option<&SsdModel> {
+        match self {
+            Self::Ssd(model) => Some(model),
+            Self::FasterRcnn(_) => None,
+        }
+    }
+
+    /// Where its weights live.
+    pub fn device(&self) -> Device {
+        match self {
+            Self::Ssd(model) => model.device(),
+            Self::FasterRcnn(model) => model.device(),
+        }
+    }
+
+    /// Sets how many training steps lie behind, so that a resumed run draws the same.
+    pub fn set_dropout_position(&self, step: u64) {
+        match self {
+            Self::Ssd(model) => model.set_dropout_position(step),
+            Self::FasterRcnn(model) => model.set_dropout_position(step),
+        }
+    }
+
+    /// The parts of the loss of a training batch, without regularization. Moving statistics are brought up to date.
+    ///
+    /// # Shapes
+    /// `images`: `[batch, 3, height, width]`; the groundtruth is normalized to the pictures with their padding.
+    ///
+    /// # Panics
+    /// If the number of pictures differs.
+    pub fn losses(&self, images: Tensor<4>, groundtruth: &[Groundtruth]) -> Vec<LossPart> {
+        let part = |name, value| LossPart { name, value };
+        match self {
+            Self::Ssd(model) => {
+                let losses = model.losses(&model.forward(images, Mode::Train), groundtruth);
+                vec![
+                    part("Loss/localization_loss", losses.localization),
+                    part("Loss/classification_loss", losses.classification),
+                ]
+            }
+            Self::FasterRcnn(model) => {
+                let losses = model.losses(images, groundtruth);
+                let mut parts = vec![
+                    part("Loss/RPNLoss/localization_loss", losses.rpn_localization),
+                    part("Loss/RPNLoss/objectness_loss", losses.rpn_objectness),
+                ];
+                if let Some((localization, classification)) = losses.box_classifier {
+                    parts.push(part("Loss/BoxClassifierLoss/localization_loss", localization));
+                    parts.push(part("Loss/BoxClassifierLoss/classification_loss", classification));
+                }
+                parts
+            }
+        }
+    }
+
+    /// The objects in each picture, best first, their boxes normalized to the picture without padding.
+    ///
+    /// # Shapes
+    /// `images`: as for [`DetectionModel::losses`]; `true_shapes`: rows and columns of each picture without padding.
+    pub fn detect(&self, images: Tensor<4>, true_shapes: &[[usize; 2]]) -> Vec<Vec<Detection>> {
+        match self {
+            Self::Ssd(model) => model.detect(images),
+            Self::FasterRcnn(model) => model.detect(images, true_shapes),
+        }
+    }
+
+    /// The scope and epsilon of each layer that has batch normalization.
+    pub fn batch_norm_scopes(&self) -> Vec<(String, f32)> {
+        match self {
+            Self::Ssd(model) => model.batch_norm_scopes(),
+            Self::FasterRcnn(model) => model.batch_norm_scopes(),
+        }
+    }
+
+    /// All variables, feature extractor first, in the order of the network.
+    pub fn variable_infos(&self) -> Vec<VariableInfo> {
+        match self {
+            Self::Ssd(model) => model.variable_infos(),
+            Self::FasterRcnn(model) => model.variable_infos(),
+        }
+    }
+
+    /// The values of all variables, by TensorFlow's names and in its layouts.
+    pub fn variables(&self) -> BTreeMap<String, HostTensor> {
+        match self {
+            Self::Ssd(model) => model.variables(),
+            Self::FasterRcnn(model) => model.variables(),
+        }
+    }
+
+    /// The model with the variables that `values` has, in TensorFlow's names and layouts; the others
+    /// stay as they are.
+    pub fn load_variables(self, values: &BTreeMap<String, HostTensor>) -> (Self, LoadReport) {
+        match self {
+            Self::Ssd(model) => {
+                let (model, report) = model.load_variables(values);
+                (Self::Ssd(model), report)
+            }
+            Self::FasterRcnn(model) => {
+                let (model, report) = model.load_variables(values);
+                (Self::FasterRcnn(model), report)
+            }
+        }
+    }
+}
