@@ -240,7 +240,7 @@ fn downscale(m: &proto::RandomDownscaleToTargetPixels, place: &Place) -> Built<A
     // Where the config does not say it, TFOD's builder leaves the most to the function, whose default is not the schema's.
     let most = m.max_target_pixels.unwrap_or(800_000);
     let names = ["min_target_pixels", "max_target_pixels"];
-    let target_pixels = place.half_open(m.min_target_pixels(), most, 1..=MAX_SIDE * MAX_SIDE, names)?;
+    let target_pixels = place.half_open(m.min_target_pixels(), most, 1..=i32::MAX as usize, names)?;
     let random_coef = place.probability(m.random_coef(), "random_coef")?;
     Ok(SizeStep::RandomDownscaleToTargetPixels { random_coef, target_pixels }.into())
 }
@@ -317,7 +317,7 @@ impl Place {
         }
     }
 
-    /// A range of whole numbers whose upper end is left out.
+    /// A range of whole numbers whose upper end is left out; two equal ends are that one number.
     pub(super) fn half_open(
         &self,
         low: i32,
@@ -326,8 +326,8 @@ impl Place {
         names: [&str; 2],
     ) -> Built<(usize, usize)> {
         let (low, high) = (self.whole(low, range.clone(), names[0])?, self.whole(high, range, names[1])?);
-        if low >= high {
-            return self.refuse(names[1], format!("is {high}; it must be above {}, which is {low}", names[0]));
+        if low > high {
+            return self.refuse(names[0], format!("is {low}, above {}, which is {high}", names[1]));
         }
         Ok((low, high))
     }
@@ -340,9 +340,10 @@ impl Place {
 
     /// Rows and columns of which both or none are given.
     pub(super) fn optional_size(&self, values: [Option<i32>; 2], names: [&str; 2]) -> Built<Option<(usize, usize)>> {
+        let side = |value: i32, name: &str| self.whole(value, 0..=MAX_SIDE, name);
         match values {
             [None, None] => Ok(None),
-            [Some(_), Some(_)] => self.size(values, names).map(Some),
+            [Some(height), Some(width)] => Ok(Some((side(height, names[0])?, side(width, names[1])?))),
             [Some(_), None] => self.refuse(names[1], format!("is not set, but {} is; set both or none", names[0])),
             [None, Some(_)] => self.refuse(names[0], format!("is not set, but {} is; set both or none", names[1])),
         }

@@ -92,7 +92,8 @@ fn flip_case(row: &mut Row, case: &Value, op: &str, rgb: &[u8], size: ImageSize)
 
 /// The steps that draw nothing.
 fn fixed_steps(row: &mut Row, file: &Value, rgb: &[u8]) {
-    let steps: [(&str, fn(&mut [f32])); 3] = [
+    type Change = fn(&mut [f32]);
+    let steps: [(&str, Change); 3] = [
         ("normalize_image_0_255_to_m1_1", |v| colour::normalize(v, (0.0, 255.0), (-1.0, 1.0))),
         ("subtract_channel_mean", |v| colour::subtract_channel_mean(v, [123.68, 116.779, 103.939])),
         ("rgb_to_gray", colour::make_grey),
