@@ -230,6 +230,7 @@ fn train_sample(args: &Args, pipeline: &Path, progress: &mut Progress) -> anyhow
         device: args.device,
         num_steps: None,
         checkpoint: None,
+        allow_random_backbone: false,
         resume: false,
         seed: args.seed,
         checkpoint_every: None,

@@ -11,6 +11,7 @@ mod eval;
 mod eval_files;
 mod export;
 mod import;
+mod inspect;
 mod new;
 mod output;
 mod predict;
@@ -54,6 +55,8 @@ enum Command {
     Stats(stats::Args),
     /// List published models, or fetch one to start from
     Zoo(zoo::Args),
+    /// Say what is in a checkpoint, a model, an archive, records, events or a label map
+    Inspect(inspect::Args),
     /// Train a detector
     Train(train::Args),
     /// Measure a detector's average precision
@@ -80,6 +83,7 @@ pub fn main(open_studio: OpenStudio) -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Stats(args)) => stats::run(&args),
         Some(Command::Zoo(args)) => zoo::run(&args),
+        Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Train(args)) => train::run(&args),
         Some(Command::Eval(args)) => eval::run(&args),
         Some(Command::Predict(args)) => predict::run(&args),

@@ -24,9 +24,12 @@ pub struct Args {
     /// Steps to train; the config's num_steps otherwise
     #[arg(long, value_name = "N")]
     pub num_steps: Option<u64>,
-    /// Weights to start from; the config's fine_tune_checkpoint otherwise
+    /// Weights to start from (a file, a checkpoint's prefix, a run, a model.tar.gz); the config's fine_tune_checkpoint otherwise
     #[arg(long, value_name = "FILE")]
     pub checkpoint: Option<PathBuf>,
+    /// Train even if those weights leave the feature extractor random
+    #[arg(long)]
+    pub allow_random_backbone: bool,
     /// Go on from the last checkpoint in the run directory
     #[arg(long)]
     pub resume: bool,
@@ -52,6 +55,7 @@ impl Args {
             device: self.device,
             num_steps: self.num_steps,
             checkpoint: self.checkpoint.clone(),
+            allow_random_backbone: self.allow_random_backbone,
             resume: self.resume,
             seed: self.seed,
             checkpoint_every: self.checkpoint_every,

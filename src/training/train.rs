@@ -37,6 +37,8 @@ pub struct TrainRequest {
     pub num_steps: Option<u64>,
     /// The checkpoint to start from; the config's `fine_tune_checkpoint` where absent.
     pub checkpoint: Option<PathBuf>,
+    /// Train even where the checkpoint leaves the feature extractor random.
+    pub allow_random_backbone: bool,
     /// Go on from the run's last checkpoint.
     pub resume: bool,
     /// The seed of weights, shuffling and augmentation.
@@ -444,9 +446,10 @@ fn start(
         (None, Some(path)) => paths::resolve(folder_of(&request.pipeline), path),
         (None, None) => return Ok(model),
     };
-    let (model, report) = fine_tune::restore(model, &path, train_config, dataset, settings, device)?;
+    let allow_random = request.allow_random_backbone;
+    let (model, report) = fine_tune::restore(model, &path, train_config, dataset, settings, device, allow_random)?;
     let message = format!("{}: {report}", path.display());
-    directory.log(&message)?;
+    directory.log(&format!("{}: {report:#}", path.display()))?;
     sink.event(&ProgressEvent::Warning { message });
     Ok(model)
 }

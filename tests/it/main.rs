@@ -4,14 +4,18 @@
 //! - `way`: the commands of the whole way, on a project of a few pictures.
 //! - `resume`: runs that are killed, stopped and continued.
 //! - `bad_input`: what damaged files, full disks and wrong configs are answered with.
+//! - `inspect`: what the program says of weights, records and label maps.
+//! - `starting_points`: runs that start from what others left.
 //! - `window`: the studio on a virtual screen, driven by mouse and keys, and killed.
 //! - `zoo`: the model zoo, from a server of its own.
 //! - `support`: small projects and the program itself, for all of them.
 
 mod bad_input;
+mod inspect;
 mod resume;
 #[path = "../../src/cloud/tests/server.rs"]
 mod server;
+mod starting_points;
 mod support;
 mod tidy;
 mod way;
