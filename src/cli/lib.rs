@@ -5,6 +5,9 @@
 //! `--progress json` the progress lines are the data. Exit 0: done; 1: failed; 2: bad usage.
 
 mod check;
+mod config;
+mod config_merge;
+mod config_show;
 mod demo;
 mod devices;
 mod eval;
@@ -53,6 +56,8 @@ enum Command {
     Check(check::Args),
     /// Count images, boxes and classes
     Stats(stats::Args),
+    /// Merge and show pipeline configs
+    Config(config::Args),
     /// List published models, or fetch one to start from
     Zoo(zoo::Args),
     /// Say what is in a checkpoint, a model, an archive, records, events or a label map
@@ -82,6 +87,7 @@ pub fn main(open_studio: OpenStudio) -> ExitCode {
         Some(Command::Export(args)) => export::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Stats(args)) => stats::run(&args),
+        Some(Command::Config(args)) => config::run(&args),
         Some(Command::Zoo(args)) => zoo::run(&args),
         Some(Command::Inspect(args)) => inspect::run(&args),
         Some(Command::Train(args)) => train::run(&args),

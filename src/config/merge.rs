@@ -130,10 +130,11 @@ impl std::fmt::Display for Entry {
         match &self.outcome {
             Outcome::Applied(changes) if changes.is_empty() => write!(f, "{key}: nothing to change"),
             Outcome::Applied(changes) => {
-                for (i, change) in changes.iter().enumerate() {
-                    write!(f, "{}{key}: {change}", if i == 0 { "" } else { "\n" })?;
-                }
-                Ok(())
+                let line = |change: &Difference| match change.path.starts_with(key.as_str()) {
+                    true => change.to_string(),
+                    false => format!("{key}: {change}"),
+                };
+                f.write_str(&changes.iter().map(line).collect::<Vec<_>>().join("\n"))
             }
             Outcome::UsedBy(other) => write!(f, "{key}: used by {other}"),
             Outcome::WithoutEffect(reason) => write!(f, "{key}: without effect: {reason}"),

@@ -6,11 +6,13 @@
 //! - `bad_input`: what damaged files, full disks and wrong configs are answered with.
 //! - `inspect`: what the program says of weights, records and label maps.
 //! - `starting_points`: runs that start from what others left.
+//! - `config_commands`: configs merged and shown from a shell.
 //! - `window`: the studio on a virtual screen, driven by mouse and keys, and killed.
 //! - `zoo`: the model zoo, from a server of its own.
 //! - `support`: small projects and the program itself, for all of them.
 
 mod bad_input;
+mod config_commands;
 mod inspect;
 mod resume;
 #[path = "../../src/cloud/tests/server.rs"]

@@ -398,6 +398,7 @@ fn the_last_of_the_three_ways_wins() {
     let said: Vec<String> = result.report.entries.iter().map(ToString::to_string).collect();
     assert_eq!(said[1], "batch_size: train_config.batch_size: 2 → 3");
     assert_eq!(said[0], "o: train_config.batch_size: 24 → 2\no: train_config.num_steps: (not set) → 2");
+    assert_eq!(said[3], "train_config.batch_size: 3 → 4");
     let json = serde_json::to_value(&result.report).expect("JSON");
     assert_eq!(json["entries"][1]["outcome"]["applied"][0]["right"], "3");
     assert_eq!(json["layout"], "kept");
