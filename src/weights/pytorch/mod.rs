@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use boxwright_detection::HostTensor;
 
-use crate::element::{ElementType, element_count};
+use crate::element::element_count;
 use crate::error::WeightsError;
 use crate::file_bytes::FileBytes;
 use crate::names::torchvision;
@@ -235,6 +235,7 @@ fn to_tensorflow(shape: &[usize], data: &[f32], is_depthwise: bool) -> HostTenso
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::element::ElementType;
 
     #[test]
     fn kernels_are_turned_round() {

@@ -54,7 +54,7 @@ fn parity_variable_tables() {
             println!("{}: not built here: there is no config of it", case.name);
             continue;
         };
-        let model = match build(config) {
+        let model = match builders::build_model(&config.model.unwrap_or_default(), 0, &Device::flex()) {
             Ok(model) => model,
             Err(error) => {
                 println!("{}: not built here: {error}", case.name);
