@@ -35,6 +35,22 @@ impl BalancedPositiveNegativeSampler {
         positives.into_iter().chain(negatives).for_each(|i| chosen[i] = true);
         chosen
     }
+
+    /// Which are chosen where there is no size of a batch: all of the eligible positives, and so many negatives that the
+    /// positives are their fraction of all.
+    pub fn subsample_all(&self, eligible: &[bool], positive: &[bool], lot: Lot) -> Vec<bool> {
+        let count = |wanted: bool| eligible.iter().zip(positive).filter(|(e, p)| **e && **p == wanted).count();
+        let fraction = f64::from(self.positive_fraction);
+        // Python divides in f64, TensorFlow multiplies in f32 and cuts off.
+        let negatives = ((1.0 - fraction) / fraction) as f32 * count(true) as f32;
+        let most = (negatives as usize).min(count(false));
+        let of_kind = |wanted: bool| {
+            (0..eligible.len().min(positive.len())).filter(move |&i| eligible[i] && positive[i] == wanted)
+        };
+        let mut chosen = vec![false; eligible.len()];
+        of_kind(true).chain(draw(of_kind(false).collect(), most, lot, "negatives")).for_each(|i| chosen[i] = true);
+        chosen
+    }
 }
 
 /// At most `count` of these.

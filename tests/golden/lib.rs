@@ -47,7 +47,7 @@ pub fn golden(path: &str) -> Option<PathBuf> {
     None
 }
 
-/// A file or folder of the shared data: below `$BOXWRIGHT_SHARED`, else below `shared` beside the checkout. `None`,
+/// A file or folder of the shared data (`""` for the folder itself): below `$BOXWRIGHT_SHARED`, else below `shared` beside the checkout. `None`,
 /// with a line that says so, where it is absent.
 pub fn shared(path: &str) -> Option<PathBuf> {
     let root = shared_root();

@@ -14,6 +14,7 @@ use super::{
 use crate::box_predictors::{BoxPredictor, ConvolutionalBoxPredictor, WeightSharedConvolutionalBoxPredictor};
 use crate::image_resizer::{ImageResizer, Sizing};
 use crate::layers::{LayerBuilder, PaddingRule};
+use crate::losses::LocalizationLoss;
 use crate::meta_architectures::DetectionModel;
 use crate::meta_architectures::ssd::{SsdModel, SsdSettings};
 use crate::target_assigner::TargetAssigner;
@@ -117,6 +118,13 @@ fn build(config: &proto::Ssd, seed: u64, device: &Device) -> Built<SsdModel> {
     let dialect = dialect(message.r#type());
     let message = required(&config.anchor_generator, "anchor_generator", "is not set")?;
     let anchor_generator = anchor_generator(message).map_err(|e| e.within("anchor_generator"))?;
+    if !anchor_generator.is_normalized() {
+        return refuse(
+            "anchor_generator",
+            "gives anchors in pixels, and SSD's boxes are fractions of the picture; set normalize_coordinates to true, \
+             or use ssd_anchor_generator",
+        );
+    }
     let anchors_per_location = anchor_generator.num_anchors_per_location();
     let shapes = extractor.feature_map_shapes([height, width]);
     if shapes.iter().any(|shape| shape.contains(&0)) {
@@ -145,11 +153,37 @@ fn build(config: &proto::Ssd, seed: u64, device: &Device) -> Built<SsdModel> {
     }
     let message = required(&config.box_predictor, "box_predictor", "is not set")?;
     let predictor = box_predictor(message, num_classes, frozen, dialect).map_err(|e| e.within("box_predictor"))?;
+    let settings = settings(config, num_classes, (height, width), seed)?;
+    check_codes(&predictor, &settings)?;
     let builder = LayerBuilder { seed, device: device.clone(), padding: PaddingRule::Same };
     let depths = extractor.feature_map_depths();
     let box_predictor = build_predictor(predictor, num_classes, &depths, &anchors_per_location, &builder)?;
     let anchors = anchor_generator.generate(&shapes, [height, width]);
-    Ok(SsdModel::new(extractor, box_predictor, settings(config, num_classes, (height, width), seed)?, anchors))
+    Ok(SsdModel::new(extractor, box_predictor, settings, anchors))
+}
+
+/// Predictor, box coder and loss must mean codes of the same length.
+fn check_codes(predictor: &BoxPredictorSettings, settings: &SsdSettings) -> Built<()> {
+    let (name, written) = match predictor {
+        BoxPredictorSettings::Convolutional(predictor) => ("convolutional_box_predictor", predictor.box_code_size),
+        BoxPredictorSettings::WeightShared(predictor) => {
+            ("weight_shared_convolutional_box_predictor", predictor.box_code_size)
+        }
+    };
+    let code_size = settings.target_assigner.box_coder.code_size();
+    if written != code_size {
+        return refuse(
+            &format!("box_predictor.{name}.box_code_size"),
+            format!("is {written}, but the box coder's codes have {code_size} numbers; set it to {code_size}"),
+        );
+    }
+    if code_size != 4 && matches!(settings.localization_loss, LocalizationLoss::Iou | LocalizationLoss::Giou) {
+        return refuse(
+            "loss.localization_loss",
+            format!("compares codes of 4 numbers, and the box coder's have {code_size}; use weighted_smooth_l1 {{ }}"),
+        );
+    }
+    Ok(())
 }
 
 fn build_predictor(
@@ -222,6 +256,7 @@ fn settings(config: &proto::Ssd, num_classes: usize, input_size: (usize, usize),
         localization_weight: losses.localization_weight,
         classification_weight: losses.classification_weight,
         hard_example_miner: losses.hard_example_miner,
+        random_example_sampler: losses.random_example_sampler,
         normalize_loss_by_num_matches: config.normalize_loss_by_num_matches(),
         normalize_loc_loss_by_codesize: config.normalize_loc_loss_by_codesize(),
         post_processing,

@@ -73,7 +73,7 @@ fn convolutional(
     let bias = number(config.class_prediction_bias_init(), -1e6..=1e6, "class_prediction_bias_init")?;
     Ok(ConvolutionalBoxPredictorSettings {
         num_class_slots: num_classes + 1,
-        box_code_size: size(config.box_code_size(), 4..=4, "box_code_size")?,
+        box_code_size: size(config.box_code_size(), 1..=16, "box_code_size")?,
         kernel_size: size(config.kernel_size(), 1..=15, "kernel_size")?,
         use_depthwise: config.use_depthwise(),
         num_layers_before_predictor: size(config.num_layers_before_predictor(), 0..=16, "num_layers_before_predictor")?,
@@ -105,7 +105,7 @@ fn weight_shared(
     let bias = number(config.class_prediction_bias_init(), -1e6..=1e6, "class_prediction_bias_init")?;
     Ok(WeightSharedBoxPredictorSettings {
         num_class_slots: num_classes + 1,
-        box_code_size: size(config.box_code_size(), 4..=4, "box_code_size")?,
+        box_code_size: size(config.box_code_size(), 1..=16, "box_code_size")?,
         depth,
         num_layers_before_predictor: layers,
         kernel_size: size(config.kernel_size(), 1..=15, "kernel_size")?,

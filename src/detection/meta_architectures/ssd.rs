@@ -11,10 +11,11 @@ use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
 use super::{detection, to_host};
+use crate::balanced_sampler::Lot;
 use crate::box_predictors::BoxPredictor;
 use crate::feature_extractors::SsdFeatureExtractor;
 use crate::layers::{Mode, Pass};
-use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss};
+use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss, RandomExampleSampler};
 use crate::post_processing::PostProcessing;
 use crate::target_assigner::{Groundtruth, TargetAssigner, Targets};
 use crate::variables::{self, Described, HostTensor, LoadReport, VariableInfo};
@@ -40,13 +41,15 @@ pub struct SsdSettings {
     pub classification_weight: f32,
     /// Which anchors count; `None` for all.
     pub hard_example_miner: Option<HardExampleMiner>,
+    /// Which anchors count before any loss is known; `None` for all.
+    pub random_example_sampler: Option<RandomExampleSampler>,
     /// Whether both losses are divided by the number of matched anchors of the batch.
     pub normalize_loss_by_num_matches: bool,
     /// Whether the localization loss is divided by the length of a box code too.
     pub normalize_loc_loss_by_codesize: bool,
     /// From predictions to detections.
     pub post_processing: PostProcessing,
-    /// The run's seed, for dropout.
+    /// The run's seed, for dropout and for drawing anchors.
     pub seed: u64,
 }
 
@@ -143,11 +146,14 @@ impl SsdModel {
     pub fn forward(&self, images: Tensor<4>, mode: Mode) -> Predictions {
         let mut pass = Pass::new(mode);
         if mode == Mode::Train {
-            let position = self.dropout_position.fetch_add(1, Ordering::Relaxed);
-            // An odd factor keeps the seeds of different runs and steps apart.
-            pass.dropout_seed = self.settings.seed ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            pass.dropout_seed = self.seed_of(self.dropout_position.fetch_add(1, Ordering::Relaxed));
         }
         self.run(self.preprocess(images), &mut pass)
+    }
+
+    /// The seed of a step. An odd factor keeps the seeds of different runs and steps apart.
+    fn seed_of(&self, position: u64) -> u64 {
+        self.settings.seed ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15)
     }
 
     /// Scales pictures to what the network takes: the first of TFOD's four steps.
@@ -179,13 +185,55 @@ impl SsdModel {
     /// If the number of pictures differs.
     pub fn losses(&self, predictions: &Predictions, groundtruth: &[Groundtruth]) -> Losses {
         let settings = &self.settings;
-        let code_size = settings.target_assigner.box_coder.code_size();
         let [batch, anchors, columns] = predictions.class_logits.dims();
         assert_eq!(batch, groundtruth.len(), "groundtruth for each picture of the batch");
+        let targets = self.assign_targets(groundtruth, columns);
+        let (localization, classification) = self.anchorwise_losses(predictions, &targets);
+        let (localization, classification) = match &settings.hard_example_miner {
+            Some(miner) => {
+                let mask = self.mine(miner, &localization, &classification, &predictions.box_encodings, &targets);
+                let mask = Tensor::<2>::from_data(TensorData::new(mask, [batch, anchors]), &localization.device());
+                ((localization * mask.clone()).sum(), (classification * mask).sum())
+            }
+            None => (localization.sum(), classification.sum()),
+        };
+
+        let matched: f32 = targets.iter().flat_map(|t| &t.box_weights).sum();
+        let normalizer = if settings.normalize_loss_by_num_matches { matched.max(1.0) } else { 1.0 };
+        let code_size = settings.target_assigner.box_coder.code_size();
+        let code_size = if settings.normalize_loc_loss_by_codesize { code_size as f32 } else { 1.0 };
+        Losses {
+            localization: localization * (settings.localization_weight / (normalizer * code_size)),
+            classification: classification * (settings.classification_weight / normalizer),
+            num_matched: targets.iter().flat_map(|t| &t.box_weights).filter(|w| **w > 0.0).count(),
+        }
+    }
+
+    /// What each anchor of each picture should have answered, with a weight of 0 for those that are not drawn.
+    fn assign_targets(&self, groundtruth: &[Groundtruth], columns: usize) -> Vec<Targets> {
+        let settings = &self.settings;
         let mut background = vec![0.0; columns];
         background[0] = if settings.encode_background_as_zeros { 0.0 } else { 1.0 };
-        let targets = settings.target_assigner.batch_assign(&self.anchors, groundtruth, &background);
+        let mut targets = settings.target_assigner.batch_assign(&self.anchors, groundtruth, &background);
+        if let Some(sampler) = &settings.random_example_sampler {
+            let seed = self.seed_of(self.dropout_position.load(Ordering::Relaxed));
+            targets.par_iter_mut().enumerate().for_each(|(image, targets)| {
+                let lot = seed.wrapping_add((image as u64).wrapping_mul(0xd1b5_4a32_d192_ed03));
+                let drawn = sampler.sample(&targets.matches, &targets.class_weights, Lot::Seeded(lot));
+                let weights = targets.class_weights.iter_mut().zip(&mut targets.box_weights);
+                weights.zip(drawn).filter(|(_, drawn)| !drawn).for_each(|((class, bounds), _)| {
+                    *class = 0.0;
+                    *bounds = 0.0;
+                });
+            });
+        }
+        targets
+    }
 
+    /// The losses of each anchor, `[batch, anchors]`: of its box, and of its class.
+    fn anchorwise_losses(&self, predictions: &Predictions, targets: &[Targets]) -> (Tensor<2>, Tensor<2>) {
+        let [batch, anchors, columns] = predictions.class_logits.dims();
+        let [_, _, code_size] = predictions.box_encodings.dims();
         let device = predictions.class_logits.device();
         let matrix = |get: fn(&Targets) -> &Vec<f32>| {
             let data: Vec<f32> = targets.iter().flat_map(|t| get(t).iter().copied()).collect();
@@ -195,33 +243,17 @@ impl SsdModel {
             let data: Vec<f32> = targets.iter().flat_map(|t| get(t).iter().copied()).collect();
             Tensor::<3>::from_data(TensorData::new(data, [batch, anchors, depth]), &device)
         };
-        let localization = settings.localization_loss.forward(
+        let localization = self.settings.localization_loss.forward(
             predictions.box_encodings.clone(),
             cube(|t| &t.box_targets, code_size),
             matrix(|t| &t.box_weights),
         );
-        let classification = settings.classification_loss.forward(
+        let classification = self.settings.classification_loss.forward(
             predictions.class_logits.clone(),
             cube(|t| &t.class_targets, columns),
             matrix(|t| &t.class_weights),
         );
-        let (localization, classification) = match &settings.hard_example_miner {
-            Some(miner) => {
-                let mask = self.mine(miner, &localization, &classification, &predictions.box_encodings, &targets);
-                let mask = Tensor::<2>::from_data(TensorData::new(mask, [batch, anchors]), &device);
-                ((localization * mask.clone()).sum(), (classification * mask).sum())
-            }
-            None => (localization.sum(), classification.sum()),
-        };
-
-        let matched: f32 = targets.iter().flat_map(|t| &t.box_weights).sum();
-        let normalizer = if settings.normalize_loss_by_num_matches { matched.max(1.0) } else { 1.0 };
-        let code_size = if settings.normalize_loc_loss_by_codesize { code_size as f32 } else { 1.0 };
-        Losses {
-            localization: localization * (settings.localization_weight / (normalizer * code_size)),
-            classification: classification * (settings.classification_weight / normalizer),
-            num_matched: targets.iter().flat_map(|t| &t.box_weights).filter(|w| **w > 0.0).count(),
-        }
+        (localization, classification)
     }
 
     /// 1 for each anchor that the miner chose, 0 for the others.

@@ -184,6 +184,23 @@ fn errors_name_the_field() {
             "model.ssd.post_processing.batch_non_max_suppression.iou_threshold",
         ),
         ("box_coder { faster_rcnn_box_coder { } }", "", "model.ssd.box_coder"),
+        ("faster_rcnn_box_coder", "keypoint_box_coder", "model.ssd.box_coder.keypoint_box_coder"),
+        (
+            "faster_rcnn_box_coder",
+            "square_box_coder",
+            "model.ssd.box_predictor.convolutional_box_predictor.box_code_size",
+        ),
+        ("weighted_sigmoid { }", "weighted_sigmoid_focal { }", "model.ssd.loss.hard_example_miner"),
+        (
+            "score_threshold: 0.01",
+            "max_detections_per_class: 200",
+            "model.ssd.post_processing.batch_non_max_suppression.max_detections_per_class",
+        ),
+        (
+            "ssd_anchor_generator { aspect_ratios: [1.0, 2.0, 0.5] }",
+            "grid_anchor_generator { scales: 1 aspect_ratios: 1 }",
+            "model.ssd.anchor_generator",
+        ),
     ];
     for (from, to, field) in fields {
         let error = error(from, to);
@@ -191,11 +208,85 @@ fn errors_name_the_field() {
         assert!(!error.what.is_empty());
     }
     assert_eq!(build_ssd(&DetectionModel::default(), 0, &Device::flex()).expect_err("empty").field, "model");
-    assert_eq!(image_resizer_of(&config("faster_rcnn { }")).expect_err("another").field, "model.faster_rcnn");
+    assert_eq!(
+        image_resizer_of(&config("faster_rcnn { }")).expect_err("empty").field,
+        "model.faster_rcnn.image_resizer"
+    );
 }
 
 #[test]
 fn a_class_count_that_asks_for_gigabytes_is_refused() {
     assert_eq!(error("num_classes: 3", "num_classes: 100000").field, "model.ssd.num_classes");
     assert_eq!(error("num_classes: 3", "num_classes: 2000000000").field, "model.ssd.num_classes");
+}
+
+/// Every part that is not in the sample config, in one model each, through a training step.
+#[test]
+fn every_part_trains() {
+    let device = Device::flex().autodiff();
+    let truth = Groundtruth {
+        boxes: vec![NormalizedBox::new(0.1, 0.1, 0.6, 0.5), NormalizedBox::new(0.4, 0.5, 0.9, 0.9)],
+        classes: vec![ClassIndex(2), ClassIndex(0)],
+        weights: vec![1.0, 1.0],
+    };
+    for changes in [
+        &[("faster_rcnn_box_coder", "mean_stddev_box_coder"), ("weighted_smooth_l1", "weighted_iou")][..],
+        &[("faster_rcnn_box_coder", "square_box_coder"), ("kernel_size: 3", "kernel_size: 3 box_code_size: 3")],
+        &[("argmax_matcher { force_match_for_each_row: true }", "bipartite_matcher { }")],
+        &[("iou_similarity", "thresholded_iou_similarity"), ("weighted_smooth_l1", "weighted_giou")],
+        &[("weighted_sigmoid", "weighted_logits_softmax"), ("score_converter: SIGMOID", "score_converter: SOFTMAX")],
+        &[("weighted_sigmoid { }", "bootstrapped_sigmoid { alpha: 0.9 hard_bootstrap: true }")],
+        &[(
+            "hard_example_miner { num_hard_examples: 100 iou_threshold: 0.99 loss_type: CLASSIFICATION max_negatives_per_positive: 3 }",
+            "random_example_sampler { positive_sample_fraction: 0.25 }",
+        )],
+        &[("score_threshold: 0.01", "use_combined_nms: true change_coordinate_frame: false")],
+        &[(
+            "score_converter: SIGMOID",
+            "score_converter: SIGMOID calibration_config { function_approximation { x_y_pairs { x_y_pair { x: 0 y: 0 } x_y_pair { x: 1 y: 0.5 } } } }",
+        )],
+    ] {
+        let mut text = SMALL.to_owned();
+        for (from, to) in changes {
+            assert!(text.contains(from), "{from} is in the config");
+            text = text.replacen(from, to, 1);
+        }
+        let model = build_ssd(&config(&text), 1, &device).unwrap_or_else(|e| panic!("{changes:?}: {e}"));
+        let images = Tensor::<4>::random([1, 3, 96, 128], burn::tensor::Distribution::Uniform(0.0, 255.0), &device);
+        let losses = model.losses(&model.forward(images.clone(), Mode::Train), std::slice::from_ref(&truth));
+        let total = losses.localization.clone() + losses.classification.clone();
+        let value = total.clone().into_scalar::<f32>();
+        // Codes taken for boxes can be inside out, and their generalized overlap then beyond 1.
+        assert!(value.is_finite() && value != 0.0 && losses.num_matched > 0, "{changes:?}: {value}");
+        let gradients = burn::optim::GradientsParams::from_grads(total.backward(), &model);
+        for info in model.variable_infos().iter().filter(|info| info.trainable) {
+            let reached = match info.shape.len() {
+                4 => gradients.get::<4>(info.id).is_some(),
+                _ => gradients.get::<1>(info.id).is_some(),
+            };
+            assert!(reached, "{changes:?}: {}", info.name);
+        }
+        assert_eq!(model.detect(images).len(), 1);
+    }
+}
+
+#[test]
+fn drawn_anchors_follow_from_the_seed_and_the_step() {
+    let device = Device::flex();
+    let miner = "hard_example_miner { num_hard_examples: 100 iou_threshold: 0.99 loss_type: CLASSIFICATION max_negatives_per_positive: 3 }";
+    let text = SMALL.replacen(miner, "random_example_sampler { positive_sample_fraction: 0.1 }", 1);
+    let model = build_ssd(&config(&text), 1, &device).expect("supported");
+    let truth = Groundtruth {
+        boxes: vec![NormalizedBox::new(0.1, 0.1, 0.6, 0.5)],
+        classes: vec![ClassIndex(2)],
+        weights: vec![1.0],
+    };
+    let images = Tensor::random([1, 3, 96, 128], burn::tensor::Distribution::Uniform(0.0, 255.0), &device);
+    let predictions = model.forward(images, Mode::Train);
+    let loss = |step: u64| -> f32 {
+        model.set_dropout_position(step);
+        model.losses(&predictions, std::slice::from_ref(&truth)).classification.into_scalar::<f32>()
+    };
+    assert_eq!(loss(1), loss(1));
+    assert_ne!(loss(1), loss(2));
 }

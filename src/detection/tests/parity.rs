@@ -120,6 +120,7 @@ fn similarity() {
             let ours = similarity.compare(&a, &b).rows().flatten().copied().collect::<Vec<_>>();
             row.compare(&format!("{name} {key}"), &ours, &numbers(&case[key]));
         }
+        row.case();
         let pairs = |of: fn([f32; 4], [f32; 4]) -> f32| -> Vec<f32> {
             a.iter().flat_map(|&a| b.iter().map(move |&b| of(a, b))).collect()
         };

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use boxwright_core::{ImageSize, PixelBox, Problem, Severity, Split};
 
-use super::shared;
 use crate::dataset_source::{ForeignImage, read_pascal_voc_folder};
 use crate::picture::{self, Picture};
 
@@ -19,7 +18,7 @@ fn with_code<'a>(problems: &'a [Problem], code: &str) -> Vec<&'a Problem> {
 
 #[test]
 fn raccoon() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = boxwright_golden::shared("") else { return };
     let root = shared.join("data/raccoon");
     let (images, problems) = read_pascal_voc_folder(&root, None, None);
     assert_eq!((images.len(), boxes(&images)), (200, 217));
@@ -38,7 +37,7 @@ fn raccoon() {
 
 #[test]
 fn bccd() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = boxwright_golden::shared("") else { return };
     let (images, problems) = read_pascal_voc_folder(&shared.join("data/bccd"), None, None);
     let degenerate = with_code(&problems, "degenerate-box");
     assert_eq!((images.len(), boxes(&images), degenerate.len()), (364, 4886, 2));
@@ -60,7 +59,7 @@ fn bccd() {
 
 #[test]
 fn every_shared_photograph_decodes() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = boxwright_golden::shared("") else { return };
     let mut decoded = 0;
     for folder in ["data/raccoon/images", "data/test-images", "data/multi-format-voc100/images"] {
         for entry in fs::read_dir(shared.join(folder)).into_iter().flatten().flatten() {

@@ -1,13 +1,11 @@
 //! Parity with TensorFlow's own record files and TFOD's decoder (`golden/tfrecord`).
 
-use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use boxwright_core::{LabelId, LabelMap};
-use serde_json::Value;
+use boxwright_golden::{Row, Value, golden, json};
 use sha2::{Digest, Sha256};
 
-use super::{golden, shared};
 use crate::picture;
 use crate::tf_example::DetectionExample;
 use crate::tf_record::{open, read_records};
@@ -17,11 +15,6 @@ use crate::tf_record::{open, read_records};
 /// rounds: half a level in brightness and in each colour difference, up to 1.9 in blue.
 const MEAN_TOLERANCE: f64 = 2.0;
 
-fn expected(folder: &Path) -> Option<Value> {
-    let text = fs::read_to_string(folder.join("expected.json")).ok()?;
-    Some(serde_json::from_str(&text).expect("expected.json is JSON"))
-}
-
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
     value[key].as_array().map_or(&[], Vec::as_slice)
 }
@@ -30,24 +23,21 @@ fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The folder and what it expects, or a word that it is absent.
-fn case() -> Option<(std::path::PathBuf, Value)> {
-    let folder = golden()?.join("tfrecord");
-    match expected(&folder) {
-        Some(value) => Some((folder, value)),
-        None => {
-            println!("skipped: no tfrecord/expected.json in the golden folder");
-            None
-        }
-    }
+/// The folder and what it expects; `None`, with a word, where it is absent.
+fn case() -> Option<(PathBuf, Value)> {
+    let expected = golden("tfrecord/expected.json")?;
+    let folder = expected.parent().map(Path::to_path_buf)?;
+    Some((folder, json(&expected)))
 }
 
 #[test]
 fn files_and_verdicts() {
     let Some((folder, expected)) = case() else { return };
     let wanted: Vec<&str> = list(&expected, "records").iter().filter_map(|r| r["record_sha256"].as_str()).collect();
-    let mut cases = 0;
-    for name in ["train.record", "train.record.gz", "train.record.zlib"] {
+    let mut row = Row::new("tfrecord/files", 0.0);
+    for file in list(&expected, "files") {
+        // "train.record.gz (GZIP)"
+        let name = file.as_str().and_then(|file| file.split(' ').next()).expect("a name");
         let mut reader = open(&folder.join(name)).expect("opened");
         let mut offsets = Vec::new();
         let mut data = Vec::new();
@@ -60,7 +50,7 @@ fn files_and_verdicts() {
             offsets.push(serde_json::json!([offset, data.len()]));
         }
         assert_eq!(offsets, list(&expected, "record_offsets_and_lengths"), "{name}");
-        cases += 1;
+        row.case();
     }
     // Record k is in shard k % 3.
     let pattern = folder.join("sharded.record-?????-of-00003").display().to_string();
@@ -74,7 +64,7 @@ fn files_and_verdicts() {
         .map(|r| String::from_utf8(r.expect("valid")).expect("text"))
         .collect();
     assert_eq!(texts, list(&expected, "zero_length_record"));
-    cases += 3;
+    (0..3).for_each(|_| row.case());
     for bad in list(&expected, "corrupted") {
         let name = bad["file"].as_str().expect("a file");
         let results: Vec<_> = open(&folder.join(name)).expect("opened").collect();
@@ -82,9 +72,9 @@ fn files_and_verdicts() {
         assert_eq!(Some(valid as u64), bad["valid_records_before_error"].as_u64(), "{name}");
         let error = results.last().and_then(|r| r.as_ref().err()).expect("damage is told, also where TF is silent");
         assert!(error.to_string().contains(&format!("record {valid} at byte ")), "{name}: {error}");
-        cases += 1;
+        row.case();
     }
-    println!("tfrecord files | {cases} | 0 | 0");
+    row.finish();
 }
 
 #[test]
@@ -93,7 +83,7 @@ fn features_and_decoder() {
     let map = LabelMap::from_names(["cat", "dog", "naïve_ünïcode"]).expect("valid");
     let records: Vec<Vec<u8>> =
         open(&folder.join("train.record")).expect("opened").collect::<Result<_, _>>().expect("valid");
-    let mut largest = 0.0f64;
+    let mut row = Row::new("tfrecord/decoder", MEAN_TOLERANCE);
     for (index, (record, wanted)) in records.iter().zip(list(&expected, "tfod_decoder")).enumerate() {
         let example = DetectionExample::decode(record, &format!("train.record, record {index}")).expect("an example");
         check_objects(&example, wanted, &map);
@@ -120,12 +110,12 @@ fn features_and_decoder() {
             let mean = raw["decoded_mean_rgb"][channel].as_f64().expect("a mean");
             let deviation = (sum as f64 / pixels - mean).abs();
             assert!(example.format == "jpeg" || deviation < 1e-9, "PNG has no rounding");
-            largest = largest.max(deviation);
+            row.deviation(|| format!("record {index}, channel {channel}: {deviation}"), deviation);
         }
+        row.case();
     }
     assert_eq!(records.len(), list(&expected, "tfod_decoder").len());
-    println!("tfrecord decoder | {} | {largest:.4} | {MEAN_TOLERANCE}", records.len());
-    assert!(largest <= MEAN_TOLERANCE);
+    row.finish();
 }
 
 fn check_objects(example: &DetectionExample, wanted: &Value, map: &LabelMap) {
@@ -160,7 +150,7 @@ fn check_objects(example: &DetectionExample, wanted: &Value, map: &LabelMap) {
 
 #[test]
 fn record_files_of_others() {
-    let Some(shared) = shared() else { return };
+    let Some(shared) = boxwright_golden::shared("") else { return };
     for (name, count, pictures) in
         [("raccoon_test.record", 40, true), ("pets_examples.record", 10, true), ("cvat_voc100.tfrecord", 100, false)]
     {
