@@ -63,10 +63,10 @@ fn set_list(draft: &mut Draft, field: &FieldDescriptor, path: &str, value: &str)
 fn elements(field: &FieldDescriptor, value: &str) -> Option<Vec<String>> {
     let inner = value.trim().strip_prefix('[')?.strip_suffix(']')?;
     let document = Document::parse(&format!("{}: {}", field.name(), value.trim()), "value");
-    if let Ok(document) = document {
-        if let Some(TextValue::List(list)) = document.fields().first().map(|field| &field.value) {
-            return Some(list.items.iter().map(|item| document.slice(item.span()).to_owned()).collect());
-        }
+    if let Ok(document) = document
+        && let Some(TextValue::List(list)) = document.fields().first().map(|field| &field.value)
+    {
+        return Some(list.items.iter().map(|item| document.slice(item.span()).to_owned()).collect());
     }
     // Paths without quotes: `[a/b.record, c/d.record]`.
     matches!(field.kind(), Kind::String).then(|| inner.split(',').map(|item| quote(item.trim())).collect())

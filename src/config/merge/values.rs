@@ -32,10 +32,10 @@ pub(super) fn truncated(key: &str, value: &Json) -> Result<i128, ConfigError> {
     if let Json::String(text) = value {
         return text.trim().parse().map_err(|_| wrong(key, value, "write a whole number"));
     }
-    if let Json::Number(exact) = value {
-        if let Some(exact) = exact.as_i64().map(i128::from).or(exact.as_u64().map(i128::from)) {
-            return Ok(exact);
-        }
+    if let Json::Number(exact) = value
+        && let Some(exact) = exact.as_i64().map(i128::from).or(exact.as_u64().map(i128::from))
+    {
+        return Ok(exact);
     }
     // A float beyond the range of an integer saturates, and no field can hold it either.
     number(key, value).map(|number| number.trunc() as i128)
