@@ -22,6 +22,7 @@ mod frozen_graph;
 mod keras_h5;
 mod name_map;
 mod names;
+mod pyramid_levels;
 mod pytorch;
 mod report;
 mod safetensors_file;

@@ -17,6 +17,7 @@ use std::path::Path;
 use boxwright_detection::{HostTensor, LoadReport, SsdModel, VariableInfo};
 
 use crate::error::WeightsError;
+use crate::pyramid_levels::from_levels;
 use crate::report::RestoreReport;
 
 /// The scopes of feature extractors: of one stage, and of two.
@@ -34,6 +35,10 @@ pub trait Restorable: Sized {
     fn variable_infos(&self) -> Vec<VariableInfo>;
     /// The scope and epsilon of each layer with batch normalization.
     fn batch_norm_scopes(&self) -> Vec<(String, f32)>;
+    /// The scope of each layer that several feature maps share, and the epsilon of each map's normalization.
+    fn shared_batch_norm_scopes(&self) -> Vec<(String, Vec<f32>)> {
+        Vec::new()
+    }
     /// The model with these values in place of its own.
     fn load_variables(self, values: &BTreeMap<String, HostTensor>) -> (Self, LoadReport);
 }
@@ -45,6 +50,10 @@ impl Restorable for SsdModel {
 
     fn batch_norm_scopes(&self) -> Vec<(String, f32)> {
         self.batch_norm_scopes()
+    }
+
+    fn shared_batch_norm_scopes(&self) -> Vec<(String, Vec<f32>)> {
+        self.shared_batch_norm_scopes()
     }
 
     fn load_variables(self, values: &BTreeMap<String, HostTensor>) -> (Self, LoadReport) {
@@ -134,6 +143,8 @@ pub fn restore_what_fits<M: Restorable>(
     values: &BTreeMap<String, HostTensor>,
     kind: FineTuneType,
 ) -> (M, RestoreReport) {
+    let by_levels = from_levels(&model, values);
+    let values = by_levels.as_ref().unwrap_or(values);
     let folded = is_folded(values);
     let scopes = model.batch_norm_scopes();
     let adapted =

@@ -12,7 +12,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, TensorData};
 
 use crate::initializers::Draws;
-use crate::layers::{ConvLayer, Mode, Pass};
+use crate::layers::{ConvLayer, Mode, Pass, SharedConvLayer};
 use crate::variables::Described;
 
 /// The predictor of an SSD.
@@ -41,6 +41,14 @@ impl BoxPredictor {
         match self {
             Self::Convolutional(predictor) => predictor.layers().collect(),
             Self::WeightShared(predictor) => predictor.unshared_layers().collect(),
+        }
+    }
+
+    /// The layers whose kernels several feature maps share.
+    pub fn shared_layers(&self) -> Vec<&SharedConvLayer> {
+        match self {
+            Self::Convolutional(_) => Vec::new(),
+            Self::WeightShared(predictor) => predictor.shared_layers().collect(),
         }
     }
 

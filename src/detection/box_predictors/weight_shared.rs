@@ -134,6 +134,11 @@ impl WeightSharedConvolutionalBoxPredictor {
         self.projections.iter().chain([&self.box_head, &self.class_head])
     }
 
+    /// The layers whose kernels all levels share.
+    pub fn shared_layers(&self) -> impl Iterator<Item = &SharedConvLayer> {
+        self.box_tower.iter().chain(self.class_tower.iter().flatten())
+    }
+
     /// Lists the variables.
     pub(crate) fn describe(&self, out: &mut Vec<Described>) {
         self.projections.iter().for_each(|layer| layer.describe(out));

@@ -42,6 +42,16 @@ impl SharedConvLayer {
         self.conv.out_channels()
     }
 
+    /// Its TensorFlow scope.
+    pub fn scope(&self) -> &str {
+        self.conv.scope()
+    }
+
+    /// The epsilon of each level's batch normalization.
+    pub fn batch_norm_epsilons(&self) -> Vec<f32> {
+        self.norms.iter().map(|norm| norm.params().epsilon).collect()
+    }
+
     /// The layer on the feature map `level`.
     ///
     /// # Shapes

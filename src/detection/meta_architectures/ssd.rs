@@ -297,6 +297,11 @@ impl SsdModel {
         } else {
             self.forward(images, Mode::Eval)
         };
+        self.postprocess(predictions)
+    }
+
+    /// From what the network says to the objects in each picture: the last of TFOD's four steps.
+    pub fn postprocess(&self, predictions: Predictions) -> Vec<Vec<Detection>> {
         let [_, anchors, columns] = predictions.class_logits.dims();
         let codes = to_host(predictions.box_encodings);
         let logits = to_host(predictions.class_logits);
@@ -318,6 +323,13 @@ impl SsdModel {
     pub fn batch_norm_scopes(&self) -> Vec<(String, f32)> {
         let layers = self.feature_extractor.layers().chain(self.box_predictor.layers());
         layers.filter_map(|layer| Some((layer.scope().to_owned(), layer.batch_norm_epsilon()?))).collect()
+    }
+
+    /// The scope of each layer that the predictor shares over the feature maps, and the epsilon of each map's
+    /// batch normalization: its variables lie below `BatchNorm/feature_0` and so on.
+    pub fn shared_batch_norm_scopes(&self) -> Vec<(String, Vec<f32>)> {
+        let layers = self.box_predictor.shared_layers().into_iter();
+        layers.map(|layer| (layer.scope().to_owned(), layer.batch_norm_epsilons())).collect()
     }
 
     /// All variables, feature extractor first, in the order of the network.

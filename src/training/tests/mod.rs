@@ -2,4 +2,5 @@
 
 mod augmentation;
 mod augmentation_parity;
+mod model_steps;
 mod parity;

@@ -1,5 +1,6 @@
 //! Real checkpoints, whole models against TFOD, damaged files.
 
+mod coco;
 mod damaged;
 mod golden;
 mod hostile;

@@ -2,68 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use boxwright_config::proto;
-use boxwright_detection::SsdModel;
 use burn::tensor::{Device, Tensor};
 
-use super::golden::number;
-use super::shared::{config, model, picture, shared, smooth_picture};
+use super::coco::{FOLDED, check_detections, coco};
+use super::shared::{model, picture, shared};
 use crate::{FineTuneType, is_folded, read, restore, unfold_batch_norm};
-
-const FOLDED: &str = "data/weights/ssd_mobilenet_v1_0.75_coco_quant/derived_float32.safetensors";
-
-/// The COCO model with folded weights.
-fn coco(device: &Device) -> Option<SsdModel> {
-    let path = shared(FOLDED)?;
-    let mut config = config(&shared("data/weights/ssd_mobilenet_v1_0.75_coco_unfolded/raccoon.config")?);
-    if let Some(proto::detection_model::Model::Ssd(ssd)) = config.model.as_mut().and_then(|m| m.model.as_mut()) {
-        ssd.num_classes = Some(90);
-    }
-    let model = boxwright_detection::builders::build_ssd(&config.model?, 0, device).expect("supported");
-    let values = read(&path).expect("readable");
-    assert!(is_folded(&values));
-    let (model, report) = restore(model, &values, FineTuneType::Full, &path).expect("fits");
-    assert!(report.missing.is_empty() && report.wrong_shape.is_empty(), "{report}");
-    assert!(report.folded);
-    Some(model)
-}
-
-#[test]
-fn the_coco_model_finds_what_tflite_found() {
-    let device = Device::flex();
-    let Some(model) = coco(&device) else { return };
-    check_detections(&model, &device);
-}
-
-/// Detections above 0.3 against LiteRT's, by class and place.
-fn check_detections(model: &SsdModel, device: &Device) {
-    let Some(path) = shared("data/weights/ssd_mobilenet_v1_0.75_coco_quant/expected_detections.json") else { return };
-    let Some(images) = shared("data/test-images") else { return };
-    let text = std::fs::read_to_string(path).expect("readable");
-    let expected: serde_json::Value = serde_json::from_str(&text).expect("JSON");
-    let (mut compared, mut within, mut largest) = (0, 0, 0.0f32);
-    for (name, image) in expected["images"].as_object().expect("images") {
-        let found = model.detect(smooth_picture(&images.join(name), model, device)).pop().expect("one picture");
-        for wanted in image["detections"].as_array().expect("detections") {
-            let score = number(&wanted["score"]);
-            if score < 0.4 {
-                continue;
-            }
-            let class = number(&wanted["class_index_0based"]) as u32 + 1;
-            let bounds = super::golden::boxes(&wanted["box_ymin_xmin_ymax_xmax_normalised"])[0];
-            let bounds = boxwright_core::NormalizedBox::from_array(bounds).clip();
-            let near = found.iter().filter(|d| d.label.get() == class && d.bounds.iou(&bounds) > 0.5);
-            let nearest = near.map(|d| (d.score - score).abs()).fold(f32::INFINITY, f32::min);
-            compared += 1;
-            largest = largest.max(nearest);
-            within += usize::from(nearest <= 0.03);
-            // The reference is a quantized model: now and then a score is several of its steps off.
-            assert!(nearest <= 0.06, "{name}: class {class}, score {score}: off by {nearest}");
-        }
-    }
-    println!("expected_detections | {compared} | {largest:.3e} | 6e-2 ({within} within 3e-2)");
-    assert!(compared >= 5 && 10 * within >= 9 * compared);
-}
 
 #[test]
 fn unfolding_keeps_the_function_and_measures_what_the_reference_measured() {

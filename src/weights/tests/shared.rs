@@ -36,23 +36,31 @@ pub(super) fn model(path: &Path, device: &Device) -> SsdModel {
 
 /// A picture as a model takes it, `[1, 3, height, width]`.
 pub(super) fn picture(path: &Path, model: &SsdModel, device: &Device) -> Tensor<4> {
-    resized_picture(path, model, device, f32::from)
+    resized(pixels(path, device), model)
 }
 
-/// A picture scaled to -1 to 1 first and resized then, as TFOD does it. The order makes a
-/// difference in the last bit, which a network of random weights magnifies.
+/// A picture preprocessed first and resized then, as TFOD does it. The order makes a difference in
+/// the last bit, which a network of random weights magnifies.
 pub(super) fn normalized_picture(path: &Path, model: &SsdModel, device: &Device) -> Tensor<4> {
-    resized_picture(path, model, device, |value| f32::from(value) * (2.0 / 255.0) - 1.0)
+    resized(model.preprocess(pixels(path, device)), model)
 }
 
-fn resized_picture(path: &Path, model: &SsdModel, device: &Device, value: fn(u8) -> f32) -> Tensor<4> {
+/// A picture as it is, `[1, 3, height, width]`.
+fn pixels(path: &Path, device: &Device) -> Tensor<4> {
     let rgb = image::open(path).expect("a picture").to_rgb8();
-    let pixels: Vec<f32> = rgb.as_raw().iter().map(|&v| value(v)).collect();
+    let shape = [1, rgb.height() as usize, rgb.width() as usize, 3];
+    let values: Vec<f32> = rgb.into_raw().into_iter().map(f32::from).collect();
+    Tensor::<4>::from_data(TensorData::new(values, shape), device).permute([0, 3, 1, 2])
+}
+
+/// A picture in the size that a model takes.
+fn resized(picture: Tensor<4>, model: &SsdModel) -> Tensor<4> {
+    let (device, [_, _, rows, columns]) = (picture.device(), picture.dims());
+    let values: Vec<f32> = picture.permute([0, 2, 3, 1]).into_data().iter::<f32>().collect();
     let (height, width) = model.input_size();
     let resizer = boxwright_detection::image_resizer::ImageResizer::fixed_shape(height, width);
-    let (resized, _) = resize_image(&resizer, &pixels, rgb.height() as usize, rgb.width() as usize);
-    let nhwc = Tensor::<4>::from_data(TensorData::new(resized, [1, height, width, 3]), device);
-    nhwc.permute([0, 3, 1, 2])
+    let (resized, _) = resize_image(&resizer, &values, rows, columns);
+    Tensor::<4>::from_data(TensorData::new(resized, [1, height, width, 3]), &device).permute([0, 3, 1, 2])
 }
 
 /// A picture resized with a triangle filter that widens when shrinking, as the reference detections were made.
