@@ -232,6 +232,19 @@ impl Extractor<'_> {
                 return refuse(field, format!("is not for {}; set it to false", self.config.r#type()));
             }
         }
+        let own = resnet_v1_hyperparams(1e-4, !self.frozen);
+        let hyperparams = match (self.overrides(), self.dialect) {
+            (false, _) => own,
+            (true, Dialect::Keras) => self.hyperparams,
+            (true, Dialect::Slim) => {
+                // slim's definition of the network has the last word on these.
+                let settled = |params: BatchNormParams| match own.batch_norm {
+                    Some(own) => BatchNormParams { decay: own.decay, epsilon: own.epsilon, scale: own.scale, ..params },
+                    None => params,
+                };
+                Hyperparams { batch_norm: self.hyperparams.batch_norm.map(settled), ..self.hyperparams }
+            }
+        };
         let settings = ResNetV1Settings {
             scope: SCOPE.to_owned(),
             depth,
@@ -240,7 +253,7 @@ impl Extractor<'_> {
             output_stride: None,
             halve_behind: true,
             blocks,
-            hyperparams: if self.overrides() { self.hyperparams } else { resnet_v1_hyperparams(1e-4, !self.frozen) },
+            hyperparams,
             activates_sums: self.overrides() && self.dialect == Dialect::Keras,
             dialect: self.dialect,
         };

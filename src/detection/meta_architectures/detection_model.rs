@@ -120,6 +120,15 @@ impl DetectionModel {
         }
     }
 
+    /// Runs the network in [`Mode::Eval`] and shows `observer` the output of each convolution of the feature
+    /// extractor and the predictors, by scope, before its batch normalization.
+    pub fn observe_convolutions(&self, images: Tensor<4>, observer: &mut dyn FnMut(&str, &Tensor<4>)) {
+        match self {
+            Self::Ssd(model) => model.observe_convolutions(images, observer),
+            Self::FasterRcnn(model) => model.observe_convolutions(images, observer),
+        }
+    }
+
     /// The scope and epsilon of each layer that has batch normalization.
     pub fn batch_norm_scopes(&self) -> Vec<(String, f32)> {
         match self {

@@ -1,5 +1,6 @@
 //! Parity with TFOD's own numbers, and the builders against whole configs.
 
+mod backbones;
 mod box_losses;
 mod builders;
 mod faster_rcnn;

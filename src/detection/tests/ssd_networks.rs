@@ -19,12 +19,15 @@ const HYPERPARAMS: &str = r"
     batch_norm { scale: true decay: 0.9 epsilon: 0.001 }
   }";
 
-/// A model of two classes on 96 × 128 pictures with this feature extractor and predictor.
-fn config(extractor: &str, predictor: &str) -> String {
+/// Rows and columns of the pictures.
+const PICTURE: [usize; 2] = [96, 128];
+
+/// A model of two classes on pictures of this size with this feature extractor and predictor.
+fn config([height, width]: [usize; 2], extractor: &str, predictor: &str) -> String {
     format!(
         "ssd {{
           num_classes: 2
-          image_resizer {{ fixed_shape_resizer {{ height: 96 width: 128 }} }}
+          image_resizer {{ fixed_shape_resizer {{ height: {height} width: {width} }} }}
           feature_extractor {{ {extractor} {HYPERPARAMS} }}
           box_coder {{ faster_rcnn_box_coder {{ }} }}
           matcher {{ argmax_matcher {{ force_match_for_each_row: true }} }}
@@ -37,25 +40,40 @@ fn config(extractor: &str, predictor: &str) -> String {
     )
 }
 
-const CONVOLUTIONAL: &str = "convolutional_box_predictor { use_dropout: false kernel_size: 3 use_depthwise: true";
-const SHARED: &str = "weight_shared_convolutional_box_predictor { depth: 16 num_layers_before_predictor: 2 \
+pub(super) const CONVOLUTIONAL: &str =
+    "convolutional_box_predictor { use_dropout: false kernel_size: 3 use_depthwise: true";
+pub(super) const SHARED: &str = "weight_shared_convolutional_box_predictor { depth: 16 num_layers_before_predictor: 2 \
                       class_prediction_bias_init: -4.6 use_depthwise: true share_prediction_tower: true";
 
-fn build(extractor: &str, predictor: &str, device: &Device) -> Result<SsdModel, BuildError> {
-    let model: DetectionModel = text_format::parse(&config(extractor, predictor), "test").expect("a valid model");
+pub(super) fn build(extractor: &str, predictor: &str, device: &Device) -> Result<SsdModel, BuildError> {
+    build_for(PICTURE, extractor, predictor, device)
+}
+
+pub(super) fn build_for(
+    picture: [usize; 2],
+    extractor: &str,
+    predictor: &str,
+    device: &Device,
+) -> Result<SsdModel, BuildError> {
+    let config = config(picture, extractor, predictor);
+    let model: DetectionModel = text_format::parse(&config, "test").expect("a valid model");
     build_ssd(&model, 1, device)
 }
 
 /// The shape of a variable; `None` where the model has none of that name.
-fn shape(model: &SsdModel, name: &str) -> Option<Vec<usize>> {
+pub(super) fn shape(model: &SsdModel, name: &str) -> Option<Vec<usize>> {
     model.variable_infos().into_iter().find(|info| info.name == name).map(|info| info.shape)
 }
 
 /// Trains a step: every trainable variable must get a gradient, and predictions fit the anchors.
-fn check_trains(extractor: &str, predictor: &str) -> SsdModel {
+pub(super) fn check_trains(extractor: &str, predictor: &str) -> SsdModel {
+    check_trains_on(PICTURE, extractor, predictor)
+}
+
+pub(super) fn check_trains_on(picture: [usize; 2], extractor: &str, predictor: &str) -> SsdModel {
     let device = Device::flex().autodiff();
-    let model = build(extractor, predictor, &device).unwrap_or_else(|e| panic!("{extractor}: {e}"));
-    let images = Tensor::<4>::random([2, 3, 96, 128], Distribution::Uniform(0.0, 255.0), &device);
+    let model = build_for(picture, extractor, predictor, &device).unwrap_or_else(|e| panic!("{extractor}: {e}"));
+    let images = Tensor::<4>::random([2, 3, picture[0], picture[1]], Distribution::Uniform(0.0, 255.0), &device);
     let truth = Groundtruth {
         boxes: vec![NormalizedBox::new(0.1, 0.2, 0.6, 0.7)],
         classes: vec![ClassIndex(1)],
@@ -174,7 +192,7 @@ fn refusals_name_the_field() {
         "model.ssd.box_predictor.weight_shared_convolutional_box_predictor.depth"
     );
     let device = Device::flex();
-    let text = config("type: 'ssd_mobilenet_v1_fpn'", SHARED).replace("height: 96", "height: 100");
+    let text = config(PICTURE, "type: 'ssd_mobilenet_v1_fpn'", SHARED).replace("height: 96", "height: 100");
     let model: DetectionModel = text_format::parse(&text, "test").expect("a valid model");
     assert_eq!(build_ssd(&model, 1, &device).expect_err("does not fit").field, "model.ssd.image_resizer");
 }
