@@ -14,7 +14,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use boxwright_detection::{HostTensor, LoadReport, SsdModel, VariableInfo};
+use boxwright_detection::{DetectionModel, HostTensor, LoadReport, SsdModel, VariableInfo};
+use burn::module::Module;
+use burn::tensor::Tensor;
 
 use crate::error::WeightsError;
 use crate::pyramid_levels::from_levels;
@@ -25,12 +27,12 @@ const FEATURE_EXTRACTORS: [&str; 3] =
     ["FeatureExtractor/", "FirstStageFeatureExtractor/", "SecondStageFeatureExtractor/"];
 
 /// A variable's name below its feature extractor; nothing for what belongs to none.
-fn below_feature_extractor(name: &str) -> Option<&str> {
+pub(crate) fn below_feature_extractor(name: &str) -> Option<&str> {
     FEATURE_EXTRACTORS.iter().find_map(|scope| name.strip_prefix(scope))
 }
 
 /// A model that weights can be put into.
-pub trait Restorable: Sized {
+pub trait Restorable: Module {
     /// Its variables.
     fn variable_infos(&self) -> Vec<VariableInfo>;
     /// The scope and epsilon of each layer with batch normalization.
@@ -39,8 +41,12 @@ pub trait Restorable: Sized {
     fn shared_batch_norm_scopes(&self) -> Vec<(String, Vec<f32>)> {
         Vec::new()
     }
+    /// The values of its variables.
+    fn variables(&self) -> BTreeMap<String, HostTensor>;
     /// The model with these values in place of its own.
     fn load_variables(self, values: &BTreeMap<String, HostTensor>) -> (Self, LoadReport);
+    /// Runs it on pictures, RGB from 0 to 255, and shows what comes out of each convolution, by scope.
+    fn observe_convolutions(&self, images: Tensor<4>, observer: &mut dyn FnMut(&str, &Tensor<4>));
 }
 
 impl Restorable for SsdModel {
@@ -56,8 +62,45 @@ impl Restorable for SsdModel {
         self.shared_batch_norm_scopes()
     }
 
+    fn variables(&self) -> BTreeMap<String, HostTensor> {
+        self.variables()
+    }
+
     fn load_variables(self, values: &BTreeMap<String, HostTensor>) -> (Self, LoadReport) {
         self.load_variables(values)
+    }
+
+    fn observe_convolutions(&self, images: Tensor<4>, observer: &mut dyn FnMut(&str, &Tensor<4>)) {
+        self.observe_convolutions(images, observer);
+    }
+}
+
+impl Restorable for DetectionModel {
+    fn variable_infos(&self) -> Vec<VariableInfo> {
+        self.variable_infos()
+    }
+
+    fn batch_norm_scopes(&self) -> Vec<(String, f32)> {
+        self.batch_norm_scopes()
+    }
+
+    fn shared_batch_norm_scopes(&self) -> Vec<(String, Vec<f32>)> {
+        match self {
+            Self::Ssd(model) => model.shared_batch_norm_scopes(),
+            Self::FasterRcnn(_) => Vec::new(),
+        }
+    }
+
+    fn variables(&self) -> BTreeMap<String, HostTensor> {
+        self.variables()
+    }
+
+    fn load_variables(self, values: &BTreeMap<String, HostTensor>) -> (Self, LoadReport) {
+        self.load_variables(values)
+    }
+
+    fn observe_convolutions(&self, images: Tensor<4>, observer: &mut dyn FnMut(&str, &Tensor<4>)) {
+        self.observe_convolutions(images, observer);
     }
 }
 

@@ -10,10 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use boxwright_detection::{HostTensor, SsdModel};
+use boxwright_detection::HostTensor;
 use boxwright_kernels::{Activation, batch_norm_train};
-use burn::module::Module;
 use burn::tensor::Tensor;
+
+use crate::name_map::{Restorable, below_feature_extractor};
 
 /// Mean and variance over batches, channel by channel, in `f64` (Chan's combination of moments).
 #[derive(Default)]
@@ -43,11 +44,11 @@ impl Moments {
 ///
 /// The model must already hold the folded weights ([`crate::restore`]). Layers without gamma or beta
 /// cannot be rewritten and stay, as does everything where there are no images.
-pub fn unfold_batch_norm(
-    model: SsdModel,
+pub fn unfold_batch_norm<M: Restorable>(
+    model: M,
     folded: &BTreeMap<String, HostTensor>,
     images: impl Iterator<Item = Tensor<4>>,
-) -> SsdModel {
+) -> M {
     let epsilons: BTreeMap<String, f32> =
         model.batch_norm_scopes().into_iter().filter(|(scope, _)| has_bias(folded, scope)).collect();
     let scopes: BTreeSet<&str> = epsilons.keys().map(String::as_str).collect();
@@ -72,7 +73,7 @@ pub fn unfold_batch_norm(
 
 /// Whether the file has a bias for this layer, under a detector's name or a classifier's.
 fn has_bias(folded: &BTreeMap<String, HostTensor>, scope: &str) -> bool {
-    let short = scope.strip_prefix("FeatureExtractor/").unwrap_or(scope);
+    let short = below_feature_extractor(scope).unwrap_or(scope);
     [scope, short].iter().any(|scope| folded.contains_key(&format!("{scope}/biases")))
 }
 
