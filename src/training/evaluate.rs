@@ -8,8 +8,8 @@ use boxwright_core::evaluation::pascal::{self, PascalOptions};
 use boxwright_core::evaluation::{DetectedImage, EvaluationError, EvaluationResult, GroundtruthImage, coco};
 use boxwright_core::label_map::LabelMap;
 use boxwright_core::run::{ImageDetections, ProgressEvent, RunDetections};
-use boxwright_detection::image_resizer::{ImageResizer, resize_image};
-use boxwright_detection::{SsdModel, builders};
+use boxwright_detection::image_resizer::ImageResizer;
+use boxwright_detection::{DetectionModel, builders};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::TrainingError;
@@ -89,7 +89,7 @@ fn numbered_labels(num_classes: usize) -> LabelMap {
 /// # Errors
 /// A record cannot be read, or the metrics cannot be computed.
 pub fn evaluate_model(
-    model: &SsdModel,
+    model: &DetectionModel,
     data: &EvaluationData,
     step: u64,
     device: &Device,
@@ -135,33 +135,33 @@ fn in_evaluation(error: EvaluationError) -> TrainingError {
 
 /// Detections in pictures of whatever size, each `(rgb, height, width)`.
 pub fn detect_pictures(
-    model: &SsdModel,
+    model: &DetectionModel,
     resizer: &ImageResizer,
     pictures: &[(&[u8], usize, usize)],
     device: &Device,
 ) -> Vec<Vec<boxwright_core::Detection>> {
     let mut results = Vec::with_capacity(pictures.len());
     let mut planes = Vec::new();
-    let mut count = 0;
+    let mut true_shapes = Vec::new();
     let mut shape = (0, 0);
-    let mut flush = |planes: &mut Vec<f32>, count: &mut usize, (height, width): (usize, usize)| {
-        if *count > 0 {
-            let data = TensorData::new(std::mem::take(planes), [*count, 3, height, width]);
-            results.extend(model.detect(Tensor::from_data(data, device)));
-            *count = 0;
+    let mut flush = |planes: &mut Vec<f32>, true_shapes: &mut Vec<[usize; 2]>, (height, width): (usize, usize)| {
+        if !true_shapes.is_empty() {
+            let data = TensorData::new(std::mem::take(planes), [true_shapes.len(), 3, height, width]);
+            results.extend(model.detect(Tensor::from_data(data, device), true_shapes));
+            true_shapes.clear();
         }
     };
     for (rgb, height, width) in pictures {
-        let (resized, size) = resize_image(resizer, rgb, *height, *width);
+        let resized = resizer.resize(rgb, *height, *width);
         // Resizers that keep the aspect ratio give sizes that cannot share a batch.
-        if size != shape {
-            flush(&mut planes, &mut count, shape);
-            shape = size;
+        if resized.size != shape {
+            flush(&mut planes, &mut true_shapes, shape);
+            shape = resized.size;
         }
-        push_planes(&mut planes, &resized);
-        count += 1;
+        push_planes(&mut planes, &resized.pixels);
+        true_shapes.push([resized.true_size.0, resized.true_size.1]);
     }
-    flush(&mut planes, &mut count, shape);
+    flush(&mut planes, &mut true_shapes, shape);
     results
 }
 

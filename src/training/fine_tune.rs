@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use boxwright_config::proto;
-use boxwright_detection::SsdModel;
+use boxwright_detection::DetectionModel;
 use boxwright_weights::{FileKind, FineTuneType, RestoreReport};
 use burn::tensor::{Device, Tensor, TensorData};
 
@@ -37,14 +37,14 @@ fn checkpoint_type(train: &proto::TrainConfig, kind: &FileKind) -> Result<FineTu
 /// The file cannot be read, the type is unknown, or the feature extractor would stay random and
 /// `allow_random_backbone` is not set.
 pub fn restore(
-    model: SsdModel,
+    model: DetectionModel,
     path: &Path,
     train: &proto::TrainConfig,
     dataset: &std::sync::Arc<RecordDataset>,
     settings: &PipelineSettings,
     device: &Device,
     allow_random_backbone: bool,
-) -> Result<(SsdModel, RestoreReport), TrainingError> {
+) -> Result<(DetectionModel, RestoreReport), TrainingError> {
     let mut file = boxwright_weights::open(path)?;
     let kind = checkpoint_type(train, file.kind())?;
     let values = file.read_all()?;

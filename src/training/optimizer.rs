@@ -10,7 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use boxwright_detection::{HostTensor, SsdModel, VariableInfo};
+use boxwright_detection::{DetectionModel, HostTensor, VariableInfo};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
@@ -115,7 +115,7 @@ impl Optimizer {
     }
 
     /// The slots by TensorFlow's names and in its layouts, for a checkpoint.
-    pub fn slots(&self, model: &SsdModel) -> BTreeMap<String, HostTensor> {
+    pub fn slots(&self, model: &DetectionModel) -> BTreeMap<String, HostTensor> {
         let mut all = BTreeMap::new();
         for (slot, tensors) in &self.slots {
             let mut replace = Replace { tensors, replaced: Vec::new() };
@@ -132,7 +132,7 @@ impl Optimizer {
     }
 
     /// Takes back what [`Optimizer::slots`] gave, after `steps` steps. Slots that are missing start anew.
-    pub fn restore(&mut self, model: &SsdModel, slots: &BTreeMap<String, HostTensor>, steps: u64) {
+    pub fn restore(&mut self, model: &DetectionModel, slots: &BTreeMap<String, HostTensor>, steps: u64) {
         self.steps = steps;
         self.slots.clear();
         let kinds = self.settings.rule.slots().iter().map(|(name, _)| *name).chain([AVERAGE_SLOT]);
@@ -155,7 +155,7 @@ impl Optimizer {
     }
 
     /// The model with its variables replaced by their moving averages; `None` where none are kept.
-    pub fn averaged(&self, model: &SsdModel) -> Option<SsdModel> {
+    pub fn averaged(&self, model: &DetectionModel) -> Option<DetectionModel> {
         let tensors = self.slots.get(AVERAGE_SLOT)?;
         Some(model.clone().map(&mut Replace { tensors, replaced: Vec::new() }))
     }

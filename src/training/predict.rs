@@ -6,7 +6,7 @@ use boxwright_config::{Pipeline, proto};
 use boxwright_core::Detection;
 use boxwright_core::label_map::LabelMap;
 use boxwright_detection::image_resizer::ImageResizer;
-use boxwright_detection::{SsdModel, builders};
+use boxwright_detection::{DetectionModel, builders};
 use boxwright_formats::picture::Picture;
 use boxwright_weights::read_checkpoint;
 use burn::tensor::Device;
@@ -19,7 +19,7 @@ use crate::run_directory::{checkpoint_path, checkpoint_steps};
 /// A model with the weights of one checkpoint.
 pub struct LoadedModel {
     /// The model, ready to detect.
-    pub model: SsdModel,
+    pub model: DetectionModel,
     /// The step of its checkpoint.
     pub step: u64,
     /// Its resizer.
@@ -43,7 +43,7 @@ pub fn load_checkpoint(
     };
     let model_config = config.model.clone().unwrap_or_default();
     let build = |source| TrainingError::Build { file: file.to_owned(), source };
-    let model = builders::build_ssd(&model_config, 0, device).map_err(build)?;
+    let model = builders::build_model(&model_config, 0, device).map_err(build)?;
     let resizer = builders::image_resizer_of(&model_config).map_err(build)?;
     let checkpoint = read_checkpoint(&path)?;
     let (model, report) = model.load_variables(&checkpoint.variables);

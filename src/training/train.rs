@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use boxwright_config::{Pipeline, paths, proto};
 use boxwright_core::run::{MetricKind, MetricRecord, ProgressEvent, RunInfo, RunState};
 use boxwright_detection::builders;
-use boxwright_detection::{Mode, SsdModel};
+use boxwright_detection::{DetectionModel, LossPart};
 use boxwright_weights::{Checkpoint, read_checkpoint, write_checkpoint};
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -102,7 +102,7 @@ pub fn train(request: &TrainRequest, sink: &mut dyn ProgressSink) -> Result<Trai
 struct Loop<'a> {
     directory: &'a RunDirectory,
     device: Device,
-    model: SsdModel,
+    model: DetectionModel,
     optimizer: Optimizer,
     schedule: LearningSchedule,
     step: u64,
@@ -280,32 +280,28 @@ impl Loop<'_> {
     fn step(&mut self, mut batch: Batch) -> Result<f64, TrainingError> {
         let shape = [batch.names.len(), 3, batch.size.0, batch.size.1];
         let images = Tensor::<4>::from_data(TensorData::new(std::mem::take(&mut batch.images), shape), &self.device);
-        let predictions = self.model.forward(images, Mode::Train);
-        let losses = self.model.losses(&predictions, &batch.groundtruth);
-        let total = losses.localization.clone() + losses.classification.clone();
-        let localization = f64::from(losses.localization.into_scalar::<f32>());
-        let classification = f64::from(losses.classification.into_scalar::<f32>());
+        let losses = self.model.losses(images, &batch.groundtruth);
+        let Some(total) = losses.iter().map(|part| part.value.clone()).reduce(|sum, part| sum + part) else {
+            return Err(self.not_finite(&batch, &[]));
+        };
+        let mut values: Vec<(&str, f64)> =
+            losses.into_iter().map(|LossPart { name, value }| (name, f64::from(value.into_scalar::<f32>()))).collect();
         let regularization = f64::from(self.optimizer.regularization_loss(&self.model));
-        let sum = localization + classification + regularization;
+        values.push(("Loss/regularization_loss", regularization));
+        let sum: f64 = values.iter().map(|(_, value)| value).sum();
         if !sum.is_finite() {
-            return Err(self.not_finite(&batch, [localization, classification, regularization]));
+            return Err(self.not_finite(&batch, &values));
         }
         let gradients = GradientsParams::from_grads(total.backward(), &self.model);
         let rate = self.schedule.at(self.step);
         // The module moves through the optimizer; a clone shares its tensors.
         self.model = self.optimizer.step(self.model.clone(), gradients, rate);
         self.step += 1;
-        let values = [
-            ("Loss/localization_loss", localization),
-            ("Loss/classification_loss", classification),
-            ("Loss/regularization_loss", regularization),
-            ("Loss/total_loss", sum),
-            ("learning_rate", rate),
-        ];
+        values.extend([("Loss/total_loss", sum), ("learning_rate", rate)]);
         // Long runs thin their curve out: a plot has a thousand columns, not a million.
         let stride = (self.num_steps / 5000).max(1);
         if self.step.is_multiple_of(stride) || self.step == 1 {
-            let values = values.map(|(name, value)| (name.to_owned(), value));
+            let values = values.into_iter().map(|(name, value)| (name.to_owned(), value));
             let record = MetricRecord::new(self.step, self.begin.elapsed().as_secs_f64(), MetricKind::Train, values);
             self.directory.append_metrics(&record)?;
         }
@@ -315,7 +311,9 @@ impl Loop<'_> {
         Ok(sum)
     }
 
-    fn not_finite(&self, batch: &Batch, [localization, classification, regularization]: [f64; 3]) -> TrainingError {
+    fn not_finite(&self, batch: &Batch, losses: &[(&str, f64)]) -> TrainingError {
+        let losses: Vec<String> =
+            losses.iter().map(|(name, value)| format!("{} {value}", name.trim_start_matches("Loss/"))).collect();
         let images: Vec<String> = batch
             .names
             .iter()
@@ -323,10 +321,10 @@ impl Loop<'_> {
             .map(|(name, truth)| format!("{name} ({} boxes)", truth.boxes.len()))
             .collect();
         TrainingError::NotFinite(format!(
-            "the loss is not a number at step {}: localization {localization}, classification {classification}, \
-             regularization {regularization}; the batch was {}; lower the learning rate (it was {}) or set \
+            "the loss is not a number at step {}: {}; the batch was {}; lower the learning rate (it was {}) or set \
              gradient_clipping_by_norm: 10, and look at the boxes of these images; the last checkpoint is from before",
             self.step + 1,
+            losses.join(", "),
             images.join(", "),
             self.schedule.at(self.step)
         ))
@@ -408,11 +406,11 @@ fn build(
     config: &proto::TrainEvalPipelineConfig,
     train_config: &proto::TrainConfig,
     device: &Device,
-) -> Result<(SsdModel, Arc<RecordDataset>, PipelineSettings), TrainingError> {
+) -> Result<(DetectionModel, Arc<RecordDataset>, PipelineSettings), TrainingError> {
     let file = &request.pipeline;
     let model_config = config.model.clone().unwrap_or_default();
     let build = |source| TrainingError::Build { file: file.clone(), source };
-    let model = builders::build_ssd(&model_config, request.seed, device).map_err(build)?;
+    let model = builders::build_model(&model_config, request.seed, device).map_err(build)?;
     let settings = PipelineSettings {
         batch_size: train_config.batch_size() as usize,
         augmentation: field(augmentation(train_config), file)?,
@@ -431,7 +429,7 @@ fn build(
 /// A new run: from random weights or from a checkpoint.
 #[expect(clippy::too_many_arguments, reason = "one caller, and each is a different thing that a start needs")]
 fn start(
-    model: SsdModel,
+    model: DetectionModel,
     request: &TrainRequest,
     train_config: &proto::TrainConfig,
     dataset: &Arc<RecordDataset>,
@@ -439,7 +437,7 @@ fn start(
     device: &Device,
     directory: &RunDirectory,
     sink: &mut dyn ProgressSink,
-) -> Result<SsdModel, TrainingError> {
+) -> Result<DetectionModel, TrainingError> {
     let from_config = Some(train_config.fine_tune_checkpoint()).filter(|path| !path.is_empty());
     let path = match (&request.checkpoint, from_config) {
         (Some(path), _) => path.clone(),
