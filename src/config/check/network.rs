@@ -152,6 +152,9 @@ fn mobilenet_v2(t: &mut Tracer, multiplier: f64, least: usize) -> [usize; 3] {
             }
             t.depthwise(3, if repetition == 0 { stride } else { 1 });
             t.conv(1, 1, divisible(depth));
+            if repetition > 0 {
+                t.activations += t.area() * t.depth as f64;
+            }
         }
     }
     t.conv(1, 1, divisible(1280).max(1280));
@@ -184,6 +187,8 @@ fn inception_v2(t: &mut Tracer, multiplier: f64, least: usize) -> [usize; 3] {
         let units = b0 + b1a + b1 + b2a + b2b + b2 + b3;
         t.parameters += (weights + 2 * units) as f64;
         t.activations += 2.0 * (after * (b0 + b1 + b2 + b3) as f64 + before * (b1a + b2a + b2b) as f64);
+        // The pooled input of the last branch, and the branches side by side.
+        t.activations += after * (input + b0 + b1 + b2 + b3) as f64;
         t.depth = if stride == 1 { b0 + b1 + b2 + b3 } else { b1 + b2 + input };
         maps[usize::from(i > 1) + usize::from(i > 6)] = t.depth;
     }
@@ -201,6 +206,8 @@ fn resnet(t: &mut Tracer, units: [usize; 4]) -> [usize; 3] {
             t.conv(1, 1, depth);
             t.conv(3, stride, depth);
             t.conv(1, 1, 4 * depth);
+            // The sum with the shortcut, and the same activated.
+            t.activations += 2.0 * t.area() * (4 * depth) as f64;
             if input != 4 * depth {
                 t.parameters += (input * 4 * depth + 8 * depth) as f64;
                 t.activations += 2.0 * t.area() * (4 * depth) as f64;
@@ -323,6 +330,8 @@ fn pyramid(
         if level <= 5 {
             t.depth = strides[(level.max(3) - 3) as usize];
             t.conv(1, 1, depth);
+            // The coarser level blown up, and the sum with it.
+            t.activations += 2.0 * t.area() * depth as f64;
         } else {
             t.depth = depth;
         }

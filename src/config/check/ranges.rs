@@ -356,9 +356,9 @@ const ORDERS: &[Order] = &[
 #[rustfmt::skip]
 const LENGTHS: &[Length] = &[
     Length("KeepAspectRatioResizer", "per_channel_pad_value", &[0, 3], "one value each for red, green and blue"),
-    Length("RandomPadImage", "pad_color", &[0, 3], "one value each for red, green and blue"),
-    Length("RandomAbsolutePadImage", "pad_color", &[0, 3], "one value each for red, green and blue"),
-    Length("RandomCropPadImage", "pad_color", &[0, 3], "one value each for red, green and blue"),
+    Length("RandomPadImage", "pad_color", &[0, 1, 3], "one value each for red, green and blue"),
+    Length("RandomAbsolutePadImage", "pad_color", &[0, 1, 3], "one value each for red, green and blue"),
+    Length("RandomCropPadImage", "pad_color", &[0, 1, 3], "one value each for red, green and blue"),
     Length("RandomCropPadImage", "min_padded_size_ratio", &[0, 2], "one value each for height and width"),
     Length("RandomCropPadImage", "max_padded_size_ratio", &[0, 2], "one value each for height and width"),
     Length("SSDRandomCropPadOperation", "min_padded_size_ratio", &[0, 2], "one value each for height and width"),
@@ -436,10 +436,7 @@ fn check_numbers(message: &DynamicMessage, name: &str, at: &dyn Fn(&str) -> Stri
 
 /// Fields whose default stands for "none" although it is outside the range of what may be written.
 fn is_optional(message: &str, field: &str) -> bool {
-    matches!(
-        (message, field),
-        ("BidirectionalFeaturePyramidNetworks", _) | ("RemapLabels" | "DropLabelProbabilistically", _)
-    )
+    matches!((message, field), ("BidirectionalFeaturePyramidNetworks", _) | ("RemapLabels", "original_labels"))
 }
 
 fn check_number(field: &FieldDescriptor, value: &Value, range: Option<&Range>, path: &str, findings: &mut Findings) {
