@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use boxwright_config::check::DatasetFacts;
-use boxwright_config::{ConfigError, Pipeline, check, label_map};
+use boxwright_config::{Pipeline, check, label_map};
 use boxwright_core::{Annotation, ImageEntry, ImageId, LabelMap, NormalizedBox, Problem, Severity, Split};
 use boxwright_formats::dataset_source::read_pascal_voc_folder;
 use boxwright_formats::tf_example::DetectionExample;
 use boxwright_formats::{picture, tf_record};
 use boxwright_store::Project;
 
+use crate::config;
 use crate::error::SessionError;
 use crate::pictures::{self, Seen};
 use crate::records::is_usable;
@@ -34,7 +35,7 @@ pub fn check_path(path: &Path, watch: &mut dyn Watch) -> Result<Vec<Problem>, Se
     if path.exists() {
         match extension.as_str() {
             "pbtxt" => return Ok(label_map::read(path).err().map(|e| e.to_problem()).into_iter().collect()),
-            "config" => return Ok(check_config(path)),
+            "config" => return Ok(config::check_config(path, None, None, watch)?.problems),
             "xml" => return check_folder(path, watch),
             _ if pictures::is_picture_name(path) => {
                 return Ok(pictures::look_at_one(path).err().into_iter().map(|problem| *problem).collect());
@@ -96,9 +97,15 @@ pub fn check_project(project: &Project, watch: &mut dyn Watch) -> Result<Vec<Pro
     check_leaks(&images, &hashes, &mut problems);
     check_splits(project, &images, &mut problems);
     if project.pipeline_path().exists() {
-        let most_boxes = images.iter().map(|image| image.boxes).max();
-        let facts = DatasetFacts { root: None, label_map: map, train_images: None, most_boxes };
-        problems.extend(config_problems(&project.pipeline_path(), &facts));
+        match Pipeline::read(project.pipeline_path()) {
+            Ok(pipeline) => {
+                // Records that training has yet to write are not missed.
+                let label_map = map;
+                let facts = DatasetFacts { root: None, label_map, ..config::project_facts(project, project.dir())? };
+                problems.extend(check(&pipeline, &facts));
+            }
+            Err(error) => problems.push(error.to_problem()),
+        }
     }
     Ok(problems)
 }
@@ -248,20 +255,6 @@ fn check_folder(path: &Path, watch: &mut dyn Watch) -> Result<Vec<Problem>, Sess
     }
     problems.extend(pictures::look_at(&paths, watch)?.into_iter().filter_map(Result::err).map(|problem| *problem));
     Ok(problems)
-}
-
-/// A config for itself: the files that it names are looked for beside it.
-fn check_config(path: &Path) -> Vec<Problem> {
-    let root = path.parent().map(|p| if p.as_os_str().is_empty() { Path::new(".") } else { p }.to_owned());
-    config_problems(path, &DatasetFacts { root, ..DatasetFacts::default() })
-}
-
-fn config_problems(path: &Path, facts: &DatasetFacts) -> Vec<Problem> {
-    match Pipeline::read(path) {
-        Ok(pipeline) => check(&pipeline, facts),
-        Err(error @ (ConfigError::Text(_) | ConfigError::Read { .. })) => vec![error.to_problem()],
-        Err(error) => vec![error.to_problem()],
-    }
 }
 
 /// Record files; the first one that cannot be read any further ends its file.

@@ -16,9 +16,11 @@ mod annotate;
 mod check;
 mod child;
 mod command;
+mod config;
 mod devices;
 mod error;
 mod export;
+mod facts;
 mod import;
 mod job;
 mod labels;
@@ -39,6 +41,7 @@ mod watch;
 pub use boxwright_config::TemplateValues;
 pub use check::{check_path, check_project};
 pub use command::{Command, Outcome};
+pub use config::{ConfigReport, NewConfig, check_config, new_config};
 pub use devices::DeviceView;
 pub use error::SessionError;
 pub use export::{ExportFormat, ExportReport, RecordExport, SHUFFLE_SEED, export_pascal_voc, export_tf_records};
@@ -58,6 +61,7 @@ pub mod picture {
 
 /// What a field of the pipeline config means, for the editor.
 pub mod field_help {
+    pub use boxwright_config::check::{Verdict, verdict_of};
     pub use boxwright_config::schema::{Choice, FieldInfo, children, field};
 }
 

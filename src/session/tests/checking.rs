@@ -1,9 +1,11 @@
 //! Preflight and counts.
 
+use boxwright_config::check::DeviceMemory;
+use boxwright_config::template::templates;
 use boxwright_core::{ReviewState, Severity, Split};
 
 use super::*;
-use crate::{check_path, stats};
+use crate::{SessionError, check_config, check_path, new_config, stats};
 
 fn check(path: &Path) -> Vec<Problem> {
     check_path(path, &mut ()).expect("it can be checked")
@@ -112,4 +114,55 @@ fn files_are_checked_by_what_they_are() {
     assert!(codes(&check(&studio.path("photos"))).contains(&"degenerate-box"));
     std::fs::create_dir(studio.path("nothing")).expect("made");
     assert!(check_path(&studio.path("nothing"), &mut ()).is_err());
+}
+
+#[test]
+fn a_config_is_made_for_the_data_and_fits_them() {
+    let mut studio = Studio::new();
+    let images = studio.add_pictures(5);
+    let label = studio.add_class("cat");
+    for (i, image) in images.iter().enumerate() {
+        // Long things, for which the usual anchors are not made.
+        let y = 3.0 * i as f64;
+        studio.draw(*image, label, PixelBox::new(y, 1.0, y + 6.0, 50.0));
+    }
+    studio.run(Command::AutoSplit { val_percent: 20.0 });
+    let made = new_config("ssd_mobilenet_v1", &studio.project(), Some("start.ckpt"), None).expect("made");
+    assert!(
+        made.text.contains("fine_tune_checkpoint: \"start.ckpt\"") && made.text.contains("batch_size: 4"),
+        "{made:?}"
+    );
+    assert!(made.notes.iter().any(|note| note.starts_with("anchors made for these boxes")), "{:?}", made.notes);
+    let made = new_config("ssd_mobilenet_v1", &studio.project(), None, None).expect("made");
+    let file = studio.project().join("pipeline.config");
+    std::fs::write(&file, &made.text).expect("written");
+    let report = check_config(&file, Some(&studio.project()), None, &mut ()).expect("checked");
+    assert_eq!(report.problems, []);
+    assert_eq!(codes(&report.outlook), ["anchors-fit", "memory-estimate", "epochs"]);
+    assert!(report.fields.len() > 50 && report.anchors.is_some_and(|anchors| anchors.boxes == 4));
+
+    // The same from the records that training writes.
+    let project = boxwright_store::Project::open(&studio.project()).expect("a project");
+    crate::ensure_records(&project, &mut ()).expect("written");
+    let report = check_config(&file, None, None, &mut ()).expect("checked");
+    assert_eq!(report.problems, []);
+    assert!(report.anchors.is_some_and(|anchors| anchors.boxes == 4 && anchors.groups[0].class == "cat"));
+    std::fs::write(studio.project().join("label_map.pbtxt"), "item { id: 1 name: 'dog' }").expect("written");
+    let report = check_config(&file, None, None, &mut ()).expect("checked");
+    let told = problem(&report.problems, "label-not-in-map");
+    assert!(told.message.contains("\"cat\"") && told.place.starts_with("line "), "{told}");
+    std::fs::remove_file(studio.project().join("records/train.record-00000-of-00001")).expect("removed");
+    let report = check_config(&file, None, None, &mut ()).expect("checked");
+    assert!(codes(&report.problems).contains(&"missing-file"), "{:?}", report.problems);
+
+    let error = new_config("yolo", &studio.project(), None, None).expect_err("not made").to_string();
+    assert!(error.contains("ssd_mobilenet_v1"), "{error}");
+    for info in templates().into_iter().filter(|info| info.refused.is_some()) {
+        let error = new_config(info.name, &studio.project(), None, None).expect_err("not made");
+        assert!(matches!(error, SessionError::NotTrainable(_)), "{error}");
+    }
+    let memory = DeviceMemory { device: "a small machine".into(), bytes: 900 << 20 };
+    let made = new_config("ssd_resnet50_v1_fpn", &studio.project(), None, Some(&memory)).expect("made");
+    assert!(made.notes.iter().any(|note| note.contains("a small machine")), "{:?}", made.notes);
+    assert!(made.text.contains("batch_size: 1"), "{}", made.text);
 }
