@@ -6,7 +6,9 @@
 
 mod check;
 mod config;
+mod config_check;
 mod config_merge;
+mod config_new;
 mod config_show;
 mod demo;
 mod devices;

@@ -149,9 +149,9 @@ fn kind_of(kind: wgpu::DeviceType) -> &'static str {
     }
 }
 
-/// The machine's memory in bytes.
+/// The machine's memory in bytes, where the system says it.
 #[cfg(unix)]
-fn physical_memory() -> Option<u64> {
+pub fn physical_memory() -> Option<u64> {
     // SAFETY: sysconf only reads; it answers -1 for what it does not know.
     let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
     u64::try_from(pages).ok()?.checked_mul(u64::try_from(size).ok()?)
@@ -159,7 +159,7 @@ fn physical_memory() -> Option<u64> {
 
 /// The machine's memory; not asked on this system.
 #[cfg(not(unix))]
-fn physical_memory() -> Option<u64> {
+pub fn physical_memory() -> Option<u64> {
     None
 }
 
