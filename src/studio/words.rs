@@ -10,6 +10,12 @@ pub const PROGRAM: &str = "Boxwright";
 pub const START: &str = "Draw boxes, train a detector, look at what it finds.";
 /// What the start screen accepts.
 pub const START_DROP: &str = "Or drop a project, or a folder of images, anywhere on this window.";
+/// Of a field that does what the schema says.
+pub const HONOURED: &str = "Honoured here";
+/// Of a field that is done differently, and no number depends on it much.
+pub const APPROXIMATED: &str = "Approximated here";
+/// Of a field that would change the numbers and cannot be done.
+pub const REFUSED: &str = "Refused here: a run with it does not start";
 /// No image yet.
 pub const NO_IMAGES: &str = "No images yet. Drop a folder here, or add one.";
 /// The filter hides all.

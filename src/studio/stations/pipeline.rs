@@ -93,6 +93,7 @@ impl Pipeline {
                         }
                         ui.add_space(4.0);
                         ui.add(egui::Label::new(&help.help).wrap());
+                        show_verdict(ui, &path);
                         for choice in &help.choices {
                             ui.add_space(4.0);
                             ui.label(RichText::new(&choice.name).monospace());
@@ -103,6 +104,26 @@ impl Pipeline {
                 }
             });
         });
+    }
+}
+
+/// Whether the field is honoured here, and why not.
+fn show_verdict(ui: &mut Ui, path: &str) {
+    use boxwright_session::field_help::{Verdict, verdict_of};
+    let Ok((verdict, note)) = verdict_of(path) else { return };
+    let theme = Theme::of(ui.ctx());
+    let (icon, colour, word) = match verdict {
+        Verdict::Honoured => (Icon::CHECK, theme.success, words::HONOURED),
+        Verdict::Approximated => (Icon::WARNING, theme.warning, words::APPROXIMATED),
+        Verdict::Refused => (Icon::X_CIRCLE, theme.error, words::REFUSED),
+    };
+    ui.add_space(4.0);
+    ui.horizontal_wrapped(|ui| {
+        ui.label(icon.text().color(colour));
+        ui.label(RichText::new(word).color(colour));
+    });
+    if !note.is_empty() {
+        widgets::hint(ui, &note);
     }
 }
 
