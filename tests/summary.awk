@@ -3,6 +3,12 @@
 # (`parity | what | cases | deviation | tolerance | verdict`) stand at the end instead, sorted, and it is an error if
 # there is none.
 
+# The name of a row, without the blanks that fill it up.
+function what(row) {
+    sub(/ *\|.*/, "", row)
+    return row
+}
+
 /^successes:$/ { hidden = 1; next }
 /^failures:$/ { hidden = 0 }
 /^test result:/ {
@@ -26,8 +32,15 @@ tables && (/^test / || /^running / || /^test result:/ || /^$/) && !/FAILED/ { ne
 
 END {
     if (tables) {
-        printf "\n%-34s | %11s | %9s | %7s | %s\n", "what", "cases", "deviation", "allowed", "verdict"
-        for (i = 1; i <= rows; i++) print table[i]
+        for (i = 1; i <= rows; i++) {
+            name = what(table[i])
+            if (length(name) > width) width = length(name)
+        }
+        printf "\n%-" width "s | %11s | %9s | %7s | %s\n", "what", "cases", "deviation", "allowed", "verdict"
+        for (i = 1; i <= rows; i++) {
+            name = what(table[i])
+            printf "%-" width "s %s\n", name, substr(table[i], index(table[i], " | ") + 1)
+        }
         printf "\n%d rows, %d missed\n", rows, missed
     }
     printf "\n%d tests passed, %d failed, %d skipped something\n", passed, failed, count

@@ -2,13 +2,11 @@
 
 use serde_json::{Value as Json, json};
 
-use super::{files, read, shared};
+use super::{files, shared};
 use crate::ConfigError;
 use crate::merge::{Layout, MergeRequest, Merged, Outcome, SAGEMAKER_PARAMETERS, merge};
 use crate::pipeline::Pipeline;
-use crate::proto::TrainEvalPipelineConfig;
 use crate::template::{TemplateValues, pipeline_from_template};
-use crate::text_format;
 
 fn template() -> Pipeline {
     let text = pipeline_from_template("ssd_mobilenet_v1", &TemplateValues::default()).expect("a template");
@@ -49,38 +47,6 @@ fn set(base: &str, setting: &str) -> Result<String, ConfigError> {
 
 fn outcome<'a>(merged: &'a Merged, key: &str) -> &'a Outcome {
     &merged.report.entries.iter().find(|entry| entry.key == key).expect("it was given").outcome
-}
-
-#[test]
-fn every_golden_merge_is_reached_with_its_layout() {
-    let Some(shared) = shared() else { return };
-    let folder = shared.join("golden/config");
-    let manifest: Json = serde_json::from_str(&read(&folder.join("manifest.json"))).expect("JSON");
-    let (mut reached, mut refused) = (0, 0);
-    for entry in manifest.as_array().expect("a list") {
-        let config = entry["config"].as_str().expect("a name");
-        let base = Pipeline::read(folder.join(config)).expect("a config");
-        for case in entry["overrides"].as_array().expect("a list") {
-            let mut request = MergeRequest::default();
-            match (case["text"].as_str(), case["kwargs"].as_object()) {
-                (Some(text), _) => request.overrides.push(("override".into(), text.into())),
-                (_, Some(kwargs)) => request.hyperparameters = kwargs.clone(),
-                _ => panic!("{case}"),
-            }
-            match (merge(&base, &request), case["expected"].as_str()) {
-                (Ok(merged), Some(expected)) => {
-                    let expected: TrainEvalPipelineConfig =
-                        text_format::parse(&read(&folder.join(expected)), "expected").expect("a config");
-                    assert_eq!(merged.pipeline.config, expected, "{config}: {case}");
-                    assert_eq!(merged.report.layout, Layout::Kept, "{config}: {case}");
-                    reached += 1;
-                }
-                (Err(_), None) => refused += 1,
-                (result, expected) => panic!("{config}: {case}: {result:?} and not {expected:?}"),
-            }
-        }
-    }
-    assert!(reached >= 23 && refused >= 1, "{reached} reached, {refused} refused");
 }
 
 #[test]

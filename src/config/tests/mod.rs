@@ -3,24 +3,19 @@
 mod broken;
 mod checks;
 mod edits;
-mod golden;
 mod hostile;
 mod merge;
+mod parity;
+mod real_files;
 mod schema_counts;
 mod show;
 mod text_errors;
 
 use std::path::{Path, PathBuf};
 
-/// The shared data beside the checkout, or `None` with a line that says so.
+/// The shared data, or `None` with a line that says so.
 fn shared() -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
-    let folder = std::env::var_os("BOXWRIGHT_SHARED").map_or(beside, PathBuf::from);
-    if folder.is_dir() {
-        return Some(folder);
-    }
-    println!("skipped: no ../shared here");
-    None
+    boxwright_golden::shared("")
 }
 
 /// The files of a folder with this extension, sorted.

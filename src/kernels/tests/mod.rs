@@ -2,9 +2,9 @@
 
 mod composed;
 mod conv;
-mod golden;
 mod norm;
 mod parity;
+mod parity_layers;
 mod pool;
 
 use burn::tensor::{Device, Tensor, TensorData};

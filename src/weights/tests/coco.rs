@@ -7,12 +7,10 @@
 use boxwright_config::proto;
 use boxwright_core::{Detection, NormalizedBox};
 use boxwright_detection::{Predictions, SsdModel};
+use boxwright_golden::{Value, boxes, json, number, numbers, shared};
 use burn::tensor::{Device, Tensor};
-use serde_json::Value;
 
-use super::golden::{boxes, number, numbers};
-use super::parity::json;
-use super::shared::{config, model, shared, smooth_picture};
+use super::shared::{config, model, smooth_picture};
 use crate::{FineTuneType, is_folded, read, restore};
 
 /// The folders of the two.

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::shared::shared;
 use crate::{WeightsError, read};
+use boxwright_golden::shared;
 
 /// A small real checkpoint, copied to a folder where it may be damaged.
 fn copy(folder: &Path) -> Option<std::path::PathBuf> {

@@ -2,7 +2,6 @@
 
 mod coco;
 mod damaged;
-mod golden;
 mod hostile;
 mod memory;
 mod models;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use boxwright_golden::shared;
 use burn::tensor::{Device, Tensor};
 
 use super::coco::{FOLDED, check_detections, coco};
-use super::shared::{model, picture, shared};
+use super::shared::{model, picture};
 use crate::{FineTuneType, is_folded, read, restore, unfold_batch_norm};
 
 #[test]

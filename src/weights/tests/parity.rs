@@ -6,19 +6,16 @@ use std::path::{Path, PathBuf};
 use boxwright_config::proto;
 use boxwright_detection::builders::build_ssd;
 use boxwright_detection::{HostTensor, SsdModel};
+use boxwright_golden::{Row, Value, boxes, files, folders, integers, json, number, numbers};
 use burn::tensor::{Device, Tensor};
-use serde_json::Value;
 
-use super::golden::{Row, boxes, folder, integers, number, numbers};
 use super::shared::{config, model, normalized_picture, picture};
 use crate::read;
 
 /// The folders below `golden/NAME` whose config is an SSD on a network that we have.
 pub(super) fn models(name: &str) -> Vec<PathBuf> {
-    let Some(root) = folder() else { return Vec::new() };
-    let entries = std::fs::read_dir(root.join(name)).into_iter().flatten().flatten();
-    let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_ssd(path)).collect();
-    found.sort();
+    let mut found = folders(name, "pipeline.config");
+    found.retain(|folder| is_ssd(folder));
     found
 }
 
@@ -26,7 +23,7 @@ pub(super) fn models(name: &str) -> Vec<PathBuf> {
 /// other refusal is a failure of the test that builds the model.
 fn is_ssd(folder: &Path) -> bool {
     let path = folder.join("pipeline.config");
-    let model = if path.is_file() { config(&path).model.unwrap_or_default() } else { return false };
+    let model = config(&path).model.unwrap_or_default();
     let Some(proto::detection_model::Model::Ssd(_)) = &model.model else { return false };
     match build_ssd(&model, 0, &Device::flex()) {
         Err(error) if error.field == "model.ssd.feature_extractor.type" => {
@@ -37,26 +34,12 @@ fn is_ssd(folder: &Path) -> bool {
     }
 }
 
-pub(super) fn json(path: &Path) -> Value {
-    serde_json::from_str(&std::fs::read_to_string(path).expect("readable")).expect("JSON")
-}
-
-/// Files of a folder with this ending, in order.
-fn files(folder: &Path, begin: &str, end: &str) -> Vec<PathBuf> {
-    let entries = std::fs::read_dir(folder).expect("a folder").flatten().map(|entry| entry.path());
-    let name = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-    let mut found: Vec<PathBuf> = entries.filter(|p| name(p).starts_with(begin) && name(p).ends_with(end)).collect();
-    found.sort();
-    found
-}
-
 #[test]
 fn checkpoint_reader() {
     let mut row = Row::new("models/*/variables.json", 1e-6);
-    let Some(root) = folder() else { return };
-    for entry in std::fs::read_dir(root.join("models")).into_iter().flatten().flatten() {
-        let values = read(&entry.path().join("model.ckpt")).expect("readable");
-        for variable in json(&entry.path().join("variables.json"))["variables"].as_array().expect("variables") {
+    for folder in folders("models", "variables.json") {
+        let values = read(&folder.join("model.ckpt")).expect("readable");
+        for variable in json(&folder.join("variables.json"))["variables"].as_array().expect("variables") {
             let name = variable["name"].as_str().expect("a name");
             let value = &values[name];
             let bytes: Vec<u8> = value.data.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -121,13 +104,13 @@ fn forward_passes_and_detections() {
 
 fn forward_models(
     kind: &'static str,
-    raw_tolerance: f32,
-    detection_tolerance: f32,
+    raw_tolerance: f64,
+    detection_tolerance: f64,
     weights: &dyn Fn(&PathBuf) -> BTreeMap<String, HostTensor>,
     device: &Device,
 ) {
-    println!("{kind}: raw outputs, then detections");
-    let (mut raw, mut found) = (Row::new(kind, raw_tolerance), Row::new(kind, detection_tolerance));
+    let mut raw = Row::new(format!("{kind} (raw outputs)"), raw_tolerance);
+    let mut found = Row::new(format!("{kind} (detections)"), detection_tolerance);
     for folder in models(kind) {
         let values = weights(&folder);
         let (model, report) = model(&folder.join("pipeline.config"), device).load_variables(&values);
@@ -222,7 +205,7 @@ fn layers_of_forward_passes() {
     let device = Device::flex();
     // Convolutions before their normalization; else as for the raw outputs.
     for (kind, tolerance) in [("models", 2e-3), ("models_hashinit", 6e-3)] {
-        let mut row = Row::new(if kind == "models" { "models: layers" } else { "models_hashinit: layers" }, tolerance);
+        let mut row = Row::new(format!("{kind} (layers)"), tolerance);
         for folder in models(kind) {
             let values = if kind == "models" {
                 read(&folder.join("model.ckpt")).expect("readable")

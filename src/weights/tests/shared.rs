@@ -1,26 +1,11 @@
 //! Where the reference files are, and models and pictures from them.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use boxwright_config::{proto, text_format};
 use boxwright_detection::image_resizer::resize_image;
 use boxwright_detection::{SsdModel, builders};
 use burn::tensor::{Device, Tensor, TensorData};
-
-/// A path below `$BOXWRIGHT_SHARED`, else `../shared` beside the checkout; `None`, with a line that
-/// says so, where it is absent.
-pub(super) fn shared(path: &str) -> Option<PathBuf> {
-    let root = match std::env::var_os("BOXWRIGHT_SHARED") {
-        Some(folder) => PathBuf::from(folder),
-        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared"),
-    };
-    let found = root.join(path);
-    if found.exists() {
-        return Some(found);
-    }
-    println!("skipped: no ../shared here");
-    None
-}
 
 /// The pipeline config of a file.
 pub(super) fn config(path: &Path) -> proto::TrainEvalPipelineConfig {

@@ -14,13 +14,12 @@ use std::path::Path;
 use boxwright_core::geometry::NormalizedBox;
 use boxwright_core::label_map::ClassIndex;
 use boxwright_detection::{Groundtruth, Mode, Predictions, SsdModel, VariableInfo};
+use boxwright_golden::{Row, Value, boxes, integers, json, number, numbers};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{DType, Device, Tensor};
-use serde_json::Value;
 
-use super::golden::{Row, boxes, integers, number, numbers};
-use super::parity::{json, models};
+use super::parity::models;
 use super::shared::{model, picture};
 use crate::read;
 
@@ -70,8 +69,8 @@ fn norm(values: impl IntoIterator<Item = f64>) -> f64 {
 #[test]
 fn parity_of_the_first_gradients() {
     let device = Device::flex().autodiff();
-    let mut first = Row::new("models train_momentum: losses of step 0", 1e-3);
-    let mut heads = Row::new("models train_momentum: gradients of the heads", 1e-2);
+    let mut first = Row::new("models (losses of step 0)", 1e-3);
+    let mut heads = Row::new("models (gradients of the heads)", 1e-2);
     for folder in models("models") {
         let Run { model, images, truth, golden } = Run::open(&folder, &device);
         check_names(&model.variable_infos(), &golden);
@@ -158,7 +157,7 @@ impl ModuleMapper for ToF64 {
 #[test]
 fn parity_of_gradients_with_f64() {
     let device = Device::flex().autodiff();
-    let (mut cases, mut largest, mut worst) = (0, 0.0f64, String::new());
+    let mut row = Row::new("models (gradients against f64)", 0.05);
     for folder in models("models") {
         let name = folder.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let Run { model, images, truth, .. } = Run::open(&folder, &device);
@@ -180,12 +179,9 @@ fn parity_of_gradients_with_f64() {
             let difference = norm(ours.iter().zip(&theirs).map(|(a, b)| a - b));
             // A beta before another normalization has no gradient but rounding.
             let deviation = difference / norm(theirs).max(1e-5 * all);
-            cases += 1;
-            if deviation > largest {
-                (largest, worst) = (deviation, format!("{name} {}", info.name));
-            }
+            row.case();
+            row.deviation(|| format!("{name} {}", info.name), deviation);
         }
     }
-    println!("models gradients against f64 | {cases} | {largest:.3e} | 5e-2");
-    assert!(largest <= 0.05, "{worst}: {largest}");
+    row.finish();
 }
