@@ -5,7 +5,7 @@ use boxwright_core::label_map::LabelId;
 use boxwright_kernels::Activation;
 use burn::tensor::Device;
 
-use super::feature_extractor_builder::resnet_v1_hyperparams;
+use super::feature_extractor_builder::{dialect, resnet_v1_hyperparams};
 use super::{
     Built, anchor_generator, faster_rcnn_classification_loss, fc_hyperparams, hard_example_miner, hyperparams, number,
     post_processing, refuse, required, size,
@@ -34,8 +34,8 @@ const MAX_CROP: usize = 64;
 const MAX_ANCHORS_PER_LOCATION: usize = 1 << 10;
 
 /// What the picture's network says the picture's features are cut from.
-const FEATURES: &str = "use faster_rcnn_resnet50, faster_rcnn_resnet101, faster_rcnn_resnet152 or \
-                        faster_rcnn_inception_v2";
+const FEATURES: &str = "use faster_rcnn_resnet50, faster_rcnn_resnet101 or faster_rcnn_resnet152, each with or without \
+                        _keras at its end, or faster_rcnn_inception_v2";
 
 /// The model of the message.
 pub(super) fn build(config: &proto::FasterRcnn, seed: u64, device: &Device) -> Built<FasterRcnnModel> {
@@ -84,26 +84,31 @@ fn feature_extractor(
         other => return refuse("first_stage_features_stride", format!("is {other}; it must be 8 or 16")),
     };
     let trains = config.batch_norm_trainable();
-    let depth = match config.r#type() {
+    let keras = dialect(config.r#type()) == Dialect::Keras;
+    if keras && stride != 16 {
+        return refuse("first_stage_features_stride", format!("is {stride}; it must be 16 for {}", config.r#type()));
+    }
+    let depth = match config.r#type().strip_suffix("_keras").unwrap_or(config.r#type()) {
         "faster_rcnn_resnet50" => ResNetV1Depth::Layers50,
         "faster_rcnn_resnet101" => ResNetV1Depth::Layers101,
         "faster_rcnn_resnet152" => ResNetV1Depth::Layers152,
-        "faster_rcnn_inception_v2" => return Ok(inception_v2(trains, builder)),
+        "faster_rcnn_inception_v2" if !keras => return Ok(inception_v2(trains, builder)),
         "" => return refuse("type", format!("is not set; {FEATURES}")),
-        other => return refuse("type", format!("\"{other}\" is not supported; {FEATURES}")),
+        _ => return refuse("type", format!("\"{}\" is not supported; {FEATURES}", config.r#type())),
     };
     let settings = ResNetV1Settings {
         scope: FIRST_STAGE_SCOPE.to_owned(),
         depth,
         depth_multiplier: 1.0,
         min_depth: 8,
-        output_stride: Some(stride),
+        // Keras' network ends before it would shrink further.
+        output_stride: (!keras).then_some(stride),
         halve_behind: false,
         blocks: vec![3],
         // TFOD gives these networks no weight decay.
         hyperparams: resnet_v1_hyperparams(0.0, trains),
         activates_sums: false,
-        dialect: Dialect::Slim,
+        dialect: dialect(config.r#type()),
     };
     Ok(FasterRcnnFeatureExtractor::resnet_v1(&settings, builder))
 }

@@ -3,7 +3,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use super::{InceptionV2, InceptionV2Settings, Network, ResNetV1, ResNetV1Block, ResNetV1Depth, ResNetV1Settings};
+use super::{InceptionV2, InceptionV2Settings, Network, ResNetV1, ResNetV1Block, ResNetV1Settings};
 use crate::layers::{ConvLayer, LayerBuilder, Pass};
 use crate::variables::Described;
 
@@ -29,12 +29,11 @@ pub struct FasterRcnnFeatureExtractor {
 
 impl FasterRcnnFeatureExtractor {
     /// ResNet v1: the first three blocks for the picture, a fourth for each proposal. The settings are the picture's
-    /// network's; it has a fourth block too, as in TFOD, which is never run.
+    /// network's; slim's has a fourth block too, as in TFOD, which is never run.
     pub fn resnet_v1(settings: &ResNetV1Settings, builder: &LayerBuilder) -> Self {
         let network = ResNetV1::new(settings, builder);
         let input = network.endpoint_depths().last().copied().unwrap_or(1);
-        let (depth, hyperparams): (ResNetV1Depth, _) = (settings.depth, &settings.hyperparams);
-        let block = ResNetV1Block::second_stage(SECOND_STAGE_SCOPE, depth, input, hyperparams, builder);
+        let block = ResNetV1Block::second_stage(SECOND_STAGE_SCOPE, input, settings, builder);
         Self { proposal: Network::ResNetV1(network), box_classifier: BoxClassifierFeatures::ResNetV1(block) }
     }
 

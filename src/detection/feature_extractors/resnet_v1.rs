@@ -149,29 +149,23 @@ pub struct ResNetV1Block {
 
 impl ResNetV1Block {
     /// The fourth block by itself, as the second stage of Faster R-CNN applies it to the crops of `input`
-    /// channels: no stride and no dilation.
-    pub fn second_stage(
-        scope: &str,
-        depth: ResNetV1Depth,
-        input: usize,
-        hyperparams: &Hyperparams,
-        builder: &LayerBuilder,
-    ) -> Self {
+    /// channels: without a stride in slim, with that of the network in Keras.
+    pub fn second_stage(scope: &str, input: usize, settings: &ResNetV1Settings, builder: &LayerBuilder) -> Self {
         let builder = LayerBuilder { padding: PaddingRule::Explicit, ..builder.clone() };
-        let scope = format!("{scope}/{}/block4", depth.name());
-        let units = (0..depth.units()[3])
+        let scope = format!("{scope}/{}/block4", settings.depth.name());
+        let keras = settings.dialect == Dialect::Keras;
+        let units = (0..settings.depth.units()[3])
             .map(|index| {
-                let input = if index == 0 { input } else { 4 * DEPTHS[3] };
                 let plan = UnitPlan {
                     scope: unit_scope(&scope, index),
-                    input,
+                    input: if index == 0 { input } else { 4 * DEPTHS[3] },
                     bottleneck: DEPTHS[3],
                     depth: 4 * DEPTHS[3],
-                    stride: 1,
+                    stride: if keras && index == 0 { 2 } else { 1 },
                     rate: 1,
-                    early: false,
+                    early: keras,
                 };
-                Unit::new(&plan, Activation::Relu, hyperparams, &builder)
+                Unit::new(&plan, Activation::Relu, &settings.hyperparams, &builder)
             })
             .collect();
         Self { units, behind: 1 }
@@ -229,6 +223,8 @@ impl ResNetV1 {
             .into_iter()
             .zip(DEPTHS)
             .enumerate()
+            // Slim's network is always whole.
+            .take(if keras { settings.blocks.last().copied().unwrap_or(0) } else { DEPTHS.len() })
             .map(|(block, (units, bottleneck))| {
                 let out = if keras { multiplied(4 * bottleneck) } else { 4 * multiplied(bottleneck) };
                 let bottleneck = multiplied(bottleneck);

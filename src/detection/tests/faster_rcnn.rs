@@ -322,6 +322,31 @@ fn a_tiny_picture_is_no_trouble() {
 }
 
 #[test]
+fn a_keras_residual_network_halves_each_proposal() {
+    let device = Device::flex();
+    let config = small(2, "").replace("faster_rcnn_inception_v2", "faster_rcnn_resnet50_keras");
+    let model = build(&parsed(&config), &device).expect("supported");
+    let names: Vec<String> = model.variable_infos().into_iter().map(|info| info.name).collect();
+    let has = |begin: &str| names.iter().any(|name| name.starts_with(begin));
+    // Slim's network has a fourth block that is never run.
+    assert!(
+        has("FirstStageFeatureExtractor/resnet_v1_50/block3/")
+            && !has("FirstStageFeatureExtractor/resnet_v1_50/block4")
+    );
+    assert!(has("SecondStageFeatureExtractor/resnet_v1_50/block4/unit_1/bottleneck_v1/shortcut/"));
+    let mut seen = std::collections::BTreeMap::new();
+    let images = Tensor::<4>::random([1, 3, 64, 96], Distribution::Uniform(0.0, 255.0), &device);
+    model.observe_convolutions(images, &mut |scope, tensor| {
+        let [_, _, rows, columns] = tensor.dims();
+        seen.insert(scope.to_owned(), [rows, columns]);
+    });
+    let of = |scope: &str| seen[scope];
+    assert_eq!(of("FirstStageFeatureExtractor/resnet_v1_50/block2/unit_1/bottleneck_v1/conv1"), [8, 12]);
+    assert_eq!(of("FirstStageFeatureExtractor/resnet_v1_50/block3/unit_6/bottleneck_v1/conv3"), [4, 6]);
+    assert_eq!(of("SecondStageFeatureExtractor/resnet_v1_50/block4/unit_3/bottleneck_v1/conv3"), [1, 1]);
+}
+
+#[test]
 fn what_is_not_supported_is_named() {
     let device = Device::flex();
     let refused = |config: &str| match builders::build_model(&parsed(config), 0, &device) {
