@@ -4,7 +4,10 @@
 //! trains a bad model. So each kind of layer that the detectors use is run on the device and on the
 //! CPU, forward and backward, with the same numbers, and the results are compared.
 
-use boxwright_kernels::{Activation, Padding, affine_activation, batch_norm_train, conv2d, depthwise_conv2d};
+use boxwright_kernels::{
+    Activation, Padding, affine_activation, avg_pool2d, batch_norm_train, conv2d, crop_and_resize, depthwise_conv2d,
+    dilated_conv2d, max_pool2d,
+};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::device::{DeviceChoice, open_device};
@@ -30,7 +33,7 @@ const TOLERANCE: f32 = 1e-3;
 type Layer = fn(Tensor<4>, &[Tensor<4>]) -> Tensor<4>;
 
 /// The layers: name, shape of the input, shapes of the weights, and what is computed.
-const LAYERS: [(&str, [usize; 4], &[[usize; 4]], Layer); 6] = [
+const LAYERS: [(&str, [usize; 4], &[[usize; 4]], Layer); 10] = [
     ("convolution 3x3 stride 2", [2, 3, 17, 17], &[[8, 3, 3, 3]], |x, w| {
         conv2d(x, w[0].clone(), None, [2, 2], Padding::same([17, 17], [3, 3], [2, 2]))
     }),
@@ -47,6 +50,17 @@ const LAYERS: [(&str, [usize; 4], &[[usize; 4]], Layer); 6] = [
     }),
     ("frozen batch norm", [2, 8, 9, 9], &[[8, 1, 1, 1], [8, 1, 1, 1]], |x, w| {
         affine_activation(x, w[0].clone().reshape([8]), w[1].clone().reshape([8]), Activation::Relu6)
+    }),
+    ("convolution 3x3 dilation 2", [2, 4, 9, 9], &[[8, 4, 3, 3]], |x, w| {
+        dilated_conv2d(x, w[0].clone(), None, [1, 1], [2, 2], Padding::all(2))
+    }),
+    ("max pool 3x3 stride 2", [2, 8, 10, 10], &[], |x, _| {
+        max_pool2d(x, [3, 3], [2, 2], Padding::same([10, 10], [3, 3], [2, 2]))
+    }),
+    ("mean pool 3x3", [2, 8, 9, 9], &[], |x, _| avg_pool2d(x, [3, 3], [1, 1], Padding::same([9, 9], [3, 3], [1, 1]))),
+    ("crop and resize", [2, 8, 9, 9], &[], |x, _| {
+        let boxes = [[0.1, 0.2, 0.9, 0.7], [-0.2, 0.0, 0.5, 1.0], [0.3, 0.3, 0.6, 0.9]];
+        crop_and_resize(x, &boxes, &[1, 0, 1], [4, 4])
     }),
 ];
 
