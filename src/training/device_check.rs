@@ -32,8 +32,11 @@ const TOLERANCE: f32 = 1e-3;
 
 type Layer = fn(Tensor<4>, &[Tensor<4>]) -> Tensor<4>;
 
-/// The layers: name, shape of the input, shapes of the weights, and what is computed.
-const LAYERS: [(&str, [usize; 4], &[[usize; 4]], Layer); 10] = [
+/// Name, shape of the input, shapes of the weights, and what is computed.
+type LayerKind = (&'static str, [usize; 4], &'static [[usize; 4]], Layer);
+
+/// The layers.
+const LAYERS: [LayerKind; 10] = [
     ("convolution 3x3 stride 2", [2, 3, 17, 17], &[[8, 3, 3, 3]], |x, w| {
         conv2d(x, w[0].clone(), None, [2, 2], Padding::same([17, 17], [3, 3], [2, 2]))
     }),

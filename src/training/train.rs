@@ -427,7 +427,6 @@ fn build(
 }
 
 /// A new run: from random weights or from a checkpoint.
-#[expect(clippy::too_many_arguments, reason = "one caller, and each is a different thing that a start needs")]
 fn start(
     model: DetectionModel,
     request: &TrainRequest,

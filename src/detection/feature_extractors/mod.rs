@@ -49,6 +49,7 @@ pub enum Dialect {
 
 /// A classifier's network without its last layers.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there are one or two in a process")]
 pub enum Network {
     /// MobileNet v1.
     MobileNetV1(MobileNetV1),

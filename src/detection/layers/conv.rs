@@ -285,7 +285,6 @@ impl LayerBuilder {
         self.separable(scope, channels, kernel, stride, multiplier, hyperparams, hyperparams)
     }
 
-    #[allow(clippy::too_many_arguments)]
     fn separable(
         &self,
         scope: &str,

@@ -24,7 +24,7 @@ pub struct LossPart {
 /// A detector. Pictures come resized, RGB from 0 to 255, and padded below and to the right where their sizes
 /// differ.
 #[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant)] // There is one in a process.
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
 pub enum DetectionModel {
     /// A single shot detector.
     Ssd(SsdModel),

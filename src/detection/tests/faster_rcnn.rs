@@ -114,12 +114,12 @@ fn parity_of_forward_passes() {
 fn in_order_of(golden: &[[f32; 4]], ours: &[[f32; 4]]) -> Vec<[f32; 4]> {
     let distance = |a: &[f32; 4], b: &[f32; 4]| a.iter().zip(b).map(|(a, b)| (a - b).abs()).sum::<f32>();
     let mut left = ours.to_vec();
-    let mut nearest = |row: &[f32; 4]| {
+    let nearest = |row: &[f32; 4]| {
         let near = |&i: &usize, &j: &usize| distance(row, &left[i]).total_cmp(&distance(row, &left[j]));
         let found = (0..left.len()).min_by(near)?;
         Some(left.swap_remove(found))
     };
-    golden.iter().filter_map(|row| nearest(row)).collect()
+    golden.iter().filter_map(nearest).collect()
 }
 
 fn compare_detections(row: &mut Row, name: &str, ours: &[Detection], golden: &Value) {
