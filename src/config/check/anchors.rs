@@ -9,6 +9,7 @@
 //! their areas, so the means are taken of logarithms, on which k-means minimises just that.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use boxwright_core::anchors::{
     AnchorGrid, GridAnchorGenerator, MultipleGridAnchorGenerator, MultiscaleGridAnchorGenerator, SsdAnchorSettings,
@@ -177,12 +178,14 @@ impl<'a> Layout<'a> {
         let mut best = Vec::with_capacity(boxes.len());
         for one in boxes {
             let (inner, frame) = resized(self.resizer, one.image)?;
-            if !by_size.contains_key(&one.image) {
-                // Anchors depend on the picture that the model sees, not on the image it was made of.
-                let (grids, unit) = self.grids(generator, frame)?;
-                by_size.insert(one.image, (grids, [inner[0] * unit[0], inner[1] * unit[1]]));
-            }
-            let (grids, scale) = &by_size[&one.image];
+            let (grids, scale) = match by_size.entry(one.image) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    // Anchors depend on the picture that the model sees, not on the image it was made of.
+                    let (grids, unit) = self.grids(generator, frame)?;
+                    new.insert((grids, [inner[0] * unit[0], inner[1] * unit[1]]))
+                }
+            };
             let bounds = one.bounds.to_array();
             let target = [0, 1, 2, 3].map(|i| (f64::from(bounds[i]) * scale[i % 2]) as f32);
             best.push(grids.iter().map(|grid| grid.best_iou(target)).fold(0.0, f32::max));

@@ -476,7 +476,7 @@ fn number(value: &Value) -> Option<f64> {
 /// A range in words.
 fn words(&Range(_, _, low, high, usual): &Range) -> String {
     match (low, high) {
-        _ if low == high => format!("{}", shown(low)),
+        _ if low == high => shown(low),
         _ if usual.starts_with("GREATER") => usual.into(),
         (-1e30, BELOW_1) => "below 1".into(),
         (_, BELOW_1) => format!("{} or more and below 1", shown(low)),

@@ -90,7 +90,7 @@ pub fn verdict_of(path: &str) -> Result<(Verdict, String), crate::ConfigError> {
     for length in 1..=path.steps.len() {
         let field = schema::descriptor_at(&FieldPath { steps: path.steps[..length].to_vec() })?;
         let parent = field.parent_message();
-        let row = row_of(&parent, field.name());
+        let row = row_of(parent, field.name());
         let whole = length == path.steps.len();
         match row {
             Some(row) if row.verdict != Verdict::Refused && !whole => {}
@@ -209,7 +209,7 @@ fn is_default(field: &FieldDescriptor, value: &Value) -> bool {
 
 /// What is done with a field of this value.
 fn decide(field: &FieldDescriptor, value: &Value, path: &str) -> Decision {
-    let row = row_of(&field.parent_message(), field.name());
+    let row = row_of(field.parent_message(), field.name());
     match row {
         Some(row) if row.verdict == Verdict::Honoured => {
             choice(field, value).unwrap_or_else(|| Decision::honoured(row.note))
@@ -242,7 +242,7 @@ fn refusal(field: &FieldDescriptor, path: &str, row: Option<&Row>) -> Decision {
 /// The members of a oneof that the table honours.
 fn honoured_members(oneof: &OneofDescriptor) -> Vec<String> {
     let honoured = |field: &FieldDescriptor| {
-        row_of(&field.parent_message(), field.name()).is_some_and(|row| row.verdict == Verdict::Honoured)
+        row_of(field.parent_message(), field.name()).is_some_and(|row| row.verdict == Verdict::Honoured)
     };
     oneof.fields().filter(honoured).map(|field| field.name().to_owned()).collect()
 }
