@@ -85,16 +85,14 @@ impl Optimizer {
     ///
     /// `grads` are those of the detection losses alone; the regularization's are added here.
     pub fn step<M: Module>(&mut self, model: M, mut grads: GradientsParams, rate: f64) -> M {
-        let mut regularize = AddRegularization { infos: &self.infos, grads: &mut grads, squares: None };
-        model.visit(&mut regularize);
-        let scale = match (self.settings.clip_norm, regularize.squares) {
-            (Some(limit), Some(squares)) => {
-                let norm = squares.into_scalar::<f32>().sqrt();
-                // As `clip_by_global_norm`: only ever down, and NaN stays NaN for the caller to see.
-                if norm > limit { Some(limit / norm) } else { None }
-            }
-            _ => None,
-        };
+        model.visit(&mut AddRegularization { infos: &self.infos, grads: &mut grads });
+        let scale = self.settings.clip_norm.and_then(|limit| {
+            let mut squares = SquareSum { grads: &grads, sum: None };
+            model.visit(&mut squares);
+            let norm = squares.sum?.into_scalar::<f32>().sqrt();
+            // As `clip_by_global_norm`: only ever down, and NaN stays NaN for the caller to see.
+            (norm > limit).then(|| limit / norm)
+        });
         self.steps += 1;
         model.map(&mut Update {
             settings: &self.settings,
@@ -161,25 +159,34 @@ impl Optimizer {
     }
 }
 
-/// Adds `l2 · v` to the gradients and sums their squares, in the order of the parameters.
+/// Adds `l2 · v` to the gradients of the variables that are regularized.
 struct AddRegularization<'a> {
     infos: &'a HashMap<ParamId, VariableInfo>,
     grads: &'a mut GradientsParams,
-    squares: Option<Tensor<1>>,
 }
 
 impl ModuleVisitor for AddRegularization<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(mut grad) = self.grads.remove::<D>(param.id) else { return };
-        if let Some(info) = self.infos.get(&param.id).filter(|info| info.l2 != 0.0) {
-            grad = grad + param.val().inner() * info.l2;
-        }
-        let squares = grad.clone().square().sum();
-        self.squares = Some(match self.squares.take() {
+        let Some(info) = self.infos.get(&param.id).filter(|info| info.l2 != 0.0) else { return };
+        let Some(grad) = self.grads.remove::<D>(param.id) else { return };
+        self.grads.register(param.id, grad + param.val().inner() * info.l2);
+    }
+}
+
+/// The sum of the squares of all gradients, in the order of the parameters.
+struct SquareSum<'a> {
+    grads: &'a GradientsParams,
+    sum: Option<Tensor<1>>,
+}
+
+impl ModuleVisitor for SquareSum<'_> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(grad) = self.grads.get::<D>(param.id) else { return };
+        let squares = grad.square().sum();
+        self.sum = Some(match self.sum.take() {
             Some(sum) => sum + squares,
             None => squares,
         });
-        self.grads.register(param.id, grad);
     }
 }
 
