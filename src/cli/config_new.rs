@@ -26,7 +26,7 @@ pub struct Args {
     /// The device that is to train: auto, cpu, gpu, or gpu:N
     #[arg(long, default_value = "auto")]
     device: DeviceChoice,
-    /// Where it goes; - is standard output
+    /// Where it goes; - is standard output, with paths as from the project's folder
     #[arg(short, long, value_name = "FILE", default_value = "-")]
     output: PathBuf,
     /// List the models
@@ -49,7 +49,8 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         std::io::stdout().lock().write_all(made.text.as_bytes())?;
         return Ok(());
     }
-    atomic_file::write_whole(&args.output, made.text.as_bytes())
+    let text = made.text_in(args.output.parent().unwrap_or(Path::new(".")), project)?;
+    atomic_file::write_whole(&args.output, text.as_bytes())
         .with_context(|| format!("{}: cannot be written", args.output.display()))?;
     eprintln!("wrote {}", args.output.display());
     Ok(())

@@ -138,6 +138,13 @@ fn a_config_is_made_for_the_data_and_fits_them() {
     std::fs::write(&file, &made.text).expect("written");
     let report = check_config(&file, Some(&studio.project()), None, &mut ()).expect("checked");
     assert_eq!(report.problems, []);
+    // Beside the project's own, and somewhere else: there the paths begin at the project.
+    assert_eq!(made.text_in(&studio.project(), &studio.project()).expect("text"), made.text);
+    let elsewhere = studio.project().join("runs");
+    std::fs::create_dir_all(&elsewhere).expect("a folder");
+    let text = made.text_in(&elsewhere, &studio.project()).expect("text");
+    let label_map = studio.project().canonicalize().expect("a project").join("label_map.pbtxt");
+    assert_eq!(text.matches(&format!("label_map_path: \"{}\"", label_map.display())).count(), 2, "{text}");
     assert_eq!(codes(&report.outlook), ["anchors-fit", "memory-estimate", "epochs"]);
     assert!(report.fields.len() > 50 && report.anchors.is_some_and(|anchors| anchors.boxes == 4));
 
