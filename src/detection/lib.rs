@@ -29,6 +29,7 @@ pub mod matchers;
 pub mod meta_architectures;
 pub mod post_processing;
 pub mod region_similarity;
+pub mod regularizers;
 pub mod resize;
 pub mod target_assigner;
 pub mod variables;

@@ -12,6 +12,8 @@ use burn::module::{
 };
 use burn::tensor::{Device, Tensor, TensorData, Transaction};
 
+use crate::regularizers::Regularizer;
+
 /// What a variable is called and how it is treated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VariableInfo {
@@ -23,8 +25,8 @@ pub struct VariableInfo {
     pub shape: Vec<usize>,
     /// Whether an optimizer changes it; moving statistics are not trainable.
     pub trainable: bool,
-    /// The weight of its L2 regularizer, 0 where it has none.
-    pub l2: f32,
+    /// The penalty on it.
+    pub regularizer: Regularizer,
 }
 
 /// A tensor on the host, in TensorFlow's layout and C order.

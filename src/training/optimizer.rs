@@ -10,6 +10,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use boxwright_detection::regularizers::Regularizer;
 use boxwright_detection::{DetectionModel, HostTensor, VariableInfo};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
@@ -159,7 +160,7 @@ impl Optimizer {
     }
 }
 
-/// Adds `l2 · v` to the gradients of the variables that are regularized.
+/// Adds the regularizers' gradients to those of the losses.
 struct AddRegularization<'a> {
     infos: &'a HashMap<ParamId, VariableInfo>,
     grads: &'a mut GradientsParams,
@@ -167,9 +168,16 @@ struct AddRegularization<'a> {
 
 impl ModuleVisitor for AddRegularization<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(info) = self.infos.get(&param.id).filter(|info| info.l2 != 0.0) else { return };
+        let regularizer = self.infos.get(&param.id).map(|info| info.regularizer).unwrap_or_default();
+        if regularizer == Regularizer::None {
+            return;
+        }
         let Some(grad) = self.grads.remove::<D>(param.id) else { return };
-        self.grads.register(param.id, grad + param.val().inner() * info.l2);
+        let grad = match regularizer.gradient(param.val().inner()) {
+            Some(slope) => grad + slope,
+            None => grad,
+        };
+        self.grads.register(param.id, grad);
     }
 }
 
@@ -197,12 +205,15 @@ struct RegularizationLoss<'a> {
 
 impl ModuleVisitor for RegularizationLoss<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(info) = self.infos.get(&param.id).filter(|info| info.l2 != 0.0) else { return };
+        let regularizer = self.infos.get(&param.id).map(|info| info.regularizer).unwrap_or_default();
+        if regularizer == Regularizer::None {
+            return;
+        }
         let mut value = param.val();
         if value.device().is_autodiff() {
             value = value.inner();
         }
-        let part = value.square().sum() * (0.5 * info.l2);
+        let Some(part) = regularizer.loss(value) else { return };
         self.sum = Some(match self.sum.take() {
             Some(sum) => sum + part,
             None => part,

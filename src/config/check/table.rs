@@ -108,7 +108,8 @@ pub(super) const SUPPORT: &[Support] = &[
         no("group_norm", "group normalisation is not built here", ""),
         no("regularize_depthwise", "depthwise weights are not regularized here, as in TFOD's MobileNets", ""),
     ] },
-    Support { message: "Regularizer", rows: &[yes("l2_regularizer"), no("l1_regularizer", "only squared weights are penalized here", "")] },
+    Support { message: "Regularizer", rows: &[yes("l2_regularizer"), yes("l1_regularizer")] },
+    Support { message: "L1Regularizer", rows: &[yes("weight")] },
     Support { message: "L2Regularizer", rows: &[yes("weight")] },
     Support { message: "Initializer", rows: &[
         yes("truncated_normal_initializer"), yes("variance_scaling_initializer"), yes("random_normal_initializer"),

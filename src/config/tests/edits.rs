@@ -166,7 +166,7 @@ fn every_field_of_every_config_alone() {
     for (name, text) in real_configs() {
         count += check_every_edit(&text, &name);
     }
-    assert!(count > 80, "{count} fields");
+    assert!(count >= 80, "{count} fields");
 }
 
 #[test]

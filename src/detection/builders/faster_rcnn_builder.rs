@@ -22,6 +22,7 @@ use crate::meta_architectures::faster_rcnn::{
     FasterRcnnModel, FasterRcnnSettings, FirstStageSettings, RpnLayers, SecondStageSettings,
 };
 use crate::post_processing::NonMaxSuppression;
+use crate::regularizers::Regularizer;
 use crate::target_assigner::TargetAssigner;
 
 /// Most proposals of a picture.
@@ -121,7 +122,7 @@ fn inception_v2(train_batch_norm: bool, builder: &LayerBuilder) -> FasterRcnnFea
         endpoints: vec!["Mixed_4e"],
         hyperparams: Hyperparams {
             initializer: Initializer::VarianceScaling { factor: 1.0, mode: FanMode::FanAvg, uniform: true },
-            l2: 0.0,
+            regularizer: Regularizer::None,
             activation: Activation::Relu,
             batch_norm: Some(BatchNormParams {
                 decay: 0.9997,

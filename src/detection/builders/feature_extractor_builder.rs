@@ -14,6 +14,7 @@ use crate::feature_extractors::{
 };
 use crate::initializers::{FanMode, Initializer};
 use crate::layers::{BatchNormParams, Hyperparams, LayerBuilder, PaddingRule};
+use crate::regularizers::Regularizer;
 
 /// What stands above the scopes of an SSD's network.
 const SCOPE: &str = "FeatureExtractor";
@@ -207,7 +208,7 @@ impl Extractor<'_> {
                 (settled, settled)
             }
             (false, Dialect::Keras) => (own, own),
-            (false, Dialect::Slim) => (own, Hyperparams { l2: 0.0, ..own }),
+            (false, Dialect::Slim) => (own, Hyperparams { regularizer: Regularizer::None, ..own }),
         };
         // TFOD's Keras network ignores that it was asked for a shallower end.
         let last_depth = if light && self.dialect == Dialect::Slim { 256 } else { 1280 };
@@ -292,7 +293,7 @@ impl Extractor<'_> {
         let num_layers = size(self.config.num_layers(), 1..=Vgg16ReducedSettings::MAX_LAYERS, "num_layers")?;
         let own = Hyperparams {
             initializer: Initializer::VarianceScaling { factor: 1.0, mode: FanMode::FanAvg, uniform: true },
-            l2: 5e-4,
+            regularizer: Regularizer::L2(5e-4),
             activation: Activation::Relu,
             batch_norm: None,
         };
@@ -322,7 +323,7 @@ impl Extractor<'_> {
     fn own_hyperparams(&self) -> Hyperparams {
         Hyperparams {
             initializer: Initializer::TruncatedNormal { mean: 0.0, stddev: 0.09 },
-            l2: 0.000_04,
+            regularizer: Regularizer::L2(0.000_04),
             activation: Activation::Relu6,
             batch_norm: Some(BatchNormParams {
                 decay: 0.9997,
@@ -339,7 +340,7 @@ impl Extractor<'_> {
 pub(super) fn resnet_v1_hyperparams(weight_decay: f32, train_batch_norm: bool) -> Hyperparams {
     Hyperparams {
         initializer: Initializer::VarianceScaling { factor: 2.0, mode: FanMode::FanIn, uniform: false },
-        l2: weight_decay,
+        regularizer: Regularizer::L2(weight_decay),
         activation: Activation::Relu,
         batch_norm: Some(BatchNormParams {
             decay: 0.997,

@@ -6,6 +6,7 @@ use boxwright_kernels::Activation;
 use super::{Built, number, refuse};
 use crate::initializers::{FanMode, Initializer};
 use crate::layers::{BatchNormParams, Hyperparams};
+use crate::regularizers::Regularizer;
 
 /// Largest standard deviation or factor that an initializer may have.
 const LARGE: f32 = 1e6;
@@ -35,19 +36,22 @@ pub fn fc_hyperparams(config: &proto::Hyperparams, frozen: bool) -> Built<Hyperp
 fn of_any_layer(config: &proto::Hyperparams, frozen: bool) -> Built<Hyperparams> {
     Ok(Hyperparams {
         initializer: initializer(config.initializer.as_ref())?,
-        l2: regularizer(config.regularizer.as_ref())?,
+        regularizer: regularizer(config.regularizer.as_ref())?,
         activation: activation(config.activation())?,
         batch_norm: normalizer(config.normalizer_oneof.as_ref(), frozen)?,
     })
 }
 
-fn regularizer(config: Option<&proto::Regularizer>) -> Built<f32> {
+fn regularizer(config: Option<&proto::Regularizer>) -> Built<Regularizer> {
     use proto::regularizer::RegularizerOneof as Kind;
-    match config.and_then(|c| c.regularizer_oneof.as_ref()) {
-        Some(Kind::L2Regularizer(l2)) => number(l2.weight(), 0.0..=LARGE, "regularizer.l2_regularizer.weight"),
-        Some(Kind::L1Regularizer(_)) => refuse("regularizer.l1_regularizer", "is not supported; use l2_regularizer"),
-        None => Ok(0.0),
-    }
+    let (kind, weight, field): (fn(f32) -> Regularizer, f32, &str) =
+        match config.and_then(|c| c.regularizer_oneof.as_ref()) {
+            Some(Kind::L1Regularizer(l1)) => (Regularizer::L1, l1.weight(), "regularizer.l1_regularizer.weight"),
+            Some(Kind::L2Regularizer(l2)) => (Regularizer::L2, l2.weight(), "regularizer.l2_regularizer.weight"),
+            None => return Ok(Regularizer::None),
+        };
+    let weight = number(weight, 0.0..=LARGE, field)?;
+    Ok(if weight == 0.0 { Regularizer::None } else { kind(weight) })
 }
 
 fn initializer(config: Option<&proto::Initializer>) -> Built<Initializer> {

@@ -13,6 +13,7 @@ use burn::tensor::Tensor;
 
 use super::resnet_v1::without_channel_means;
 use crate::layers::{ConvLayer, Hyperparams, LayerBuilder, PaddingRule, Pass};
+use crate::regularizers::Regularizer;
 use crate::variables::{Described, Layout, VariableInfo};
 
 /// Scope of the whole network.
@@ -188,7 +189,7 @@ impl Vgg16Reduced {
             name: format!("{SCOPE}/conv4_3_norm/scale"),
             shape: vec![BLOCKS[GIVEN_BLOCK].1],
             trainable: true,
-            l2: 0.0,
+            regularizer: Regularizer::None,
         };
         out.push(Described { info, layout: Layout::Plain });
     }

@@ -9,6 +9,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
 use super::Mode;
+use crate::regularizers::Regularizer;
 use crate::variables::{Described, Layout, MovingStatistic, VariableInfo};
 
 /// The `batch_norm` message of the config.
@@ -96,7 +97,7 @@ impl BatchNorm {
     pub(crate) fn describe_in(&self, scope: &str, out: &mut Vec<Described>) {
         let mut push = |id, name: &str, trainable| {
             let name = format!("{scope}/{name}");
-            let info = VariableInfo { id, name, shape: vec![self.channels], trainable, l2: 0.0 };
+            let info = VariableInfo { id, name, shape: vec![self.channels], trainable, regularizer: Regularizer::None };
             out.push(Described { info, layout: Layout::Plain });
         };
         if let Some(gamma) = &self.gamma {

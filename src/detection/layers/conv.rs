@@ -6,6 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use super::{BatchNorm, BatchNormParams, Pass};
 use crate::initializers::{FanMode, Initializer};
+use crate::regularizers::Regularizer;
 use crate::variables::{Described, Layout, VariableInfo};
 
 /// The `conv_hyperparams` of the config: what a group of layers has in common.
@@ -13,8 +14,8 @@ use crate::variables::{Described, Layout, VariableInfo};
 pub struct Hyperparams {
     /// What the kernels start at.
     pub initializer: Initializer,
-    /// The weight of the kernels' L2 regularizer, 0 for none.
-    pub l2: f32,
+    /// The penalty on the kernels.
+    pub regularizer: Regularizer,
     /// What follows.
     pub activation: Activation,
     /// Batch normalization; a bias where there is none.
@@ -26,7 +27,7 @@ impl Hyperparams {
     /// initializer and no regularizer. Activation and normalization stay.
     pub fn with_keras_kernel(self) -> Self {
         let initializer = Initializer::VarianceScaling { factor: 1.0, mode: FanMode::FanAvg, uniform: true };
-        Self { initializer, l2: 0.0, ..self }
+        Self { initializer, regularizer: Regularizer::None, ..self }
     }
 
     /// The convolution alone: a bias instead of batch normalization, and no activation.
@@ -71,9 +72,9 @@ struct ConvSpec {
     rate: usize,
     padding: PaddingRule,
     activation: Activation,
-    l2: f32,
+    regularizer: Regularizer,
     /// Of the depthwise half of a separable convolution.
-    depthwise_l2: f32,
+    depthwise_regularizer: Regularizer,
 }
 
 /// A convolution, its normalization or bias, and its activation.
@@ -155,18 +156,21 @@ impl ConvLayer {
     /// Lists its variables.
     pub(crate) fn describe(&self, out: &mut Vec<Described>) {
         let spec = &self.spec;
-        let mut kernel = |weights: &Param<Tensor<4>>, layout: Layout, name: &str, l2: f32| {
+        let mut kernel = |weights: &Param<Tensor<4>>, layout: Layout, name: &str, regularizer: Regularizer| {
             let shape = layout.to_tensorflow_shape(&weights.shape());
             let name = format!("{}/{name}", spec.scope);
-            out.push(Described { info: VariableInfo { id: weights.id, name, shape, trainable: true, l2 }, layout });
+            out.push(Described {
+                info: VariableInfo { id: weights.id, name, shape, trainable: true, regularizer },
+                layout,
+            });
         };
         if let Some(depthwise) = &self.depthwise_weights {
-            kernel(depthwise, Layout::DepthwiseKernel, "depthwise_weights", spec.depthwise_l2);
-            kernel(&self.weights, Layout::Kernel, "pointwise_weights", spec.l2);
+            kernel(depthwise, Layout::DepthwiseKernel, "depthwise_weights", spec.depthwise_regularizer);
+            kernel(&self.weights, Layout::Kernel, "pointwise_weights", spec.regularizer);
         } else if spec.depthwise {
-            kernel(&self.weights, Layout::DepthwiseKernel, "depthwise_weights", spec.l2);
+            kernel(&self.weights, Layout::DepthwiseKernel, "depthwise_weights", spec.regularizer);
         } else {
-            kernel(&self.weights, Layout::Kernel, "weights", spec.l2);
+            kernel(&self.weights, Layout::Kernel, "weights", spec.regularizer);
         }
         if let Some(biases) = &self.biases {
             let info = VariableInfo {
@@ -174,7 +178,7 @@ impl ConvLayer {
                 name: format!("{}/biases", spec.scope),
                 shape: vec![self.out_channels()],
                 trainable: true,
-                l2: 0.0,
+                regularizer: Regularizer::None,
             };
             out.push(Described { info, layout: Layout::Plain });
         }
@@ -301,7 +305,7 @@ impl LayerBuilder {
         let (device_shape, values) = Layout::DepthwiseKernel.from_tensorflow(&shape, &values);
         layer.depthwise_weights = Some(Param::from_data(TensorData::new(values, device_shape), &self.device));
         layer.spec.kernel = kernel;
-        layer.spec.depthwise_l2 = depthwise.l2;
+        layer.spec.depthwise_regularizer = depthwise.regularizer;
         layer
     }
 
@@ -371,8 +375,8 @@ impl LayerBuilder {
                 rate: 1,
                 padding: self.padding,
                 activation: hyperparams.activation,
-                l2: hyperparams.l2,
-                depthwise_l2: 0.0,
+                regularizer: hyperparams.regularizer,
+                depthwise_regularizer: Regularizer::None,
             },
         }
     }

@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use super::Hyperparams;
+use crate::regularizers::Regularizer;
 use crate::variables::{Described, Layout, VariableInfo};
 
 /// `slim.fully_connected` without an activation: weights `[in, out]` and biases.
@@ -13,7 +14,8 @@ pub struct FullyConnected {
     biases: Param<Tensor<1>>,
     #[module(skip)]
     scope: String,
-    l2: f32,
+    #[module(skip)]
+    regularizer: Regularizer,
 }
 
 impl FullyConnected {
@@ -24,7 +26,7 @@ impl FullyConnected {
             weights: Param::from_data(TensorData::new(values, channels), device),
             biases: Param::from_tensor(Tensor::zeros([channels[1]], device)),
             scope: scope.to_owned(),
-            l2: hyperparams.l2,
+            regularizer: hyperparams.regularizer,
         }
     }
 
@@ -37,11 +39,11 @@ impl FullyConnected {
     /// Lists its variables.
     pub(crate) fn describe(&self, out: &mut Vec<Described>) {
         let [input, output] = self.weights.dims();
-        let mut push = |id, name: &str, shape: Vec<usize>, l2: f32| {
-            let info = VariableInfo { id, name: format!("{}/{name}", self.scope), shape, trainable: true, l2 };
+        let mut push = |id, name: &str, shape: Vec<usize>, regularizer: Regularizer| {
+            let info = VariableInfo { id, name: format!("{}/{name}", self.scope), shape, trainable: true, regularizer };
             out.push(Described { info, layout: Layout::Plain });
         };
-        push(self.weights.id, "weights", vec![input, output], self.l2);
-        push(self.biases.id, "biases", vec![output], 0.0);
+        push(self.weights.id, "weights", vec![input, output], self.regularizer);
+        push(self.biases.id, "biases", vec![output], Regularizer::None);
     }
 }

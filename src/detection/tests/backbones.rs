@@ -98,7 +98,7 @@ fn vgg_has_the_maps_of_the_first_ssd() {
     use crate::layers::{Hyperparams, LayerBuilder, PaddingRule};
     let plain = Hyperparams {
         initializer: Initializer::Constant(0.0),
-        l2: 0.0,
+        regularizer: crate::regularizers::Regularizer::None,
         activation: boxwright_kernels::Activation::Relu,
         batch_norm: None,
     };

@@ -5,6 +5,7 @@ use boxwright_config::text_format;
 use burn::tensor::{Device, Tensor};
 
 use crate::builders::{BuildError, build_ssd, image_resizer_of};
+use crate::regularizers::Regularizer;
 use crate::target_assigner::Groundtruth;
 use crate::{Mode, SsdModel};
 use boxwright_core::geometry::NormalizedBox;
@@ -79,10 +80,13 @@ fn variables_have_tensorflows_names_and_load_back() {
     let infos = model.variable_infos();
     let find = |name: &str| infos.iter().find(|info| info.name == name).expect("a variable of that name");
     let kernel = find("FeatureExtractor/MobilenetV1/Conv2d_1_depthwise/depthwise_weights");
-    assert_eq!((kernel.shape.as_slice(), kernel.l2, kernel.trainable), (&[3, 3, 8, 1][..], 0.000_04, true));
+    assert_eq!(
+        (kernel.shape.as_slice(), kernel.regularizer, kernel.trainable),
+        (&[3, 3, 8, 1][..], Regularizer::L2(0.000_04), true)
+    );
     let moving =
         find("FeatureExtractor/MobilenetV1/Conv2d_13_pointwise_2_Conv2d_5_3x3_s2_32/BatchNorm/moving_variance");
-    assert_eq!((moving.shape.as_slice(), moving.l2, moving.trainable), (&[32][..], 0.0, false));
+    assert_eq!((moving.shape.as_slice(), moving.regularizer, moving.trainable), (&[32][..], Regularizer::None, false));
     assert_eq!(find("BoxPredictor_1/ClassPredictor/weights").shape, [3, 3, 256, 16]);
 
     let mut values = model.variables();
@@ -289,4 +293,23 @@ fn drawn_anchors_follow_from_the_seed_and_the_step() {
     };
     assert_eq!(loss(1), loss(1));
     assert_ne!(loss(1), loss(2));
+}
+
+#[test]
+fn only_kernels_are_regularized() {
+    let device = Device::flex();
+    let text = SMALL.replace("l2_regularizer { weight: 0.00004 }", "l1_regularizer { weight: 0.5 }");
+    let text = text.replacen("min_depth: 8", "min_depth: 8 override_base_feature_extractor_hyperparams: true", 1);
+    let model = build_ssd(&config(&text), 1, &device).expect("supported");
+    for info in model.variable_infos() {
+        let is_kernel = info.name.ends_with("/weights") || info.name.ends_with("/depthwise_weights");
+        let wanted = if is_kernel { Regularizer::L1(0.5) } else { Regularizer::None };
+        assert_eq!(info.regularizer, wanted, "{}", info.name);
+    }
+    // A config that names no regularizer or initializer gets TensorFlow's: none, and Glorot's.
+    let bare = SMALL.replacen("regularizer { l2_regularizer { weight: 0.00004 } }\n      initializer { random_normal_initializer { stddev: 0.01 } }", "", 1);
+    assert_ne!(bare, SMALL);
+    let model = build_ssd(&config(&bare), 1, &device).expect("supported");
+    let head = model.variable_infos().into_iter().find(|info| info.name == "BoxPredictor_0/ClassPredictor/weights");
+    assert_eq!(head.map(|info| info.regularizer), Some(Regularizer::None));
 }

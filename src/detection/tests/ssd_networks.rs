@@ -6,6 +6,7 @@ use burn::optim::GradientsParams;
 use burn::tensor::{Device, Distribution, Tensor};
 
 use crate::builders::{BuildError, build_ssd};
+use crate::regularizers::Regularizer;
 use crate::target_assigner::Groundtruth;
 use crate::{Mode, SsdModel};
 use boxwright_core::geometry::NormalizedBox;
@@ -120,9 +121,10 @@ fn mobilenet_v2_is_named_and_sized_as_slims() {
     assert_eq!(shape(&model, &format!("{scope}/Conv_1/weights")), Some(vec![1, 1, 112, 448]));
     assert_eq!(shape(&model, &format!("{scope}/layer_19_2_Conv2d_2_3x3_s2_179/weights")), Some(vec![3, 3, 89, 179]));
     // The base's depthwise kernels are not regularized, the heads' are.
-    let l2 = |name: &str| model.variable_infos().into_iter().find(|info| info.name == name).map(|info| info.l2);
-    assert_eq!(l2(&format!("{scope}/expanded_conv/depthwise/depthwise_weights")), Some(0.0));
-    assert_eq!(l2("BoxPredictor_0/ClassPredictor_depthwise/depthwise_weights"), Some(0.000_04));
+    let penalty =
+        |name: &str| model.variable_infos().into_iter().find(|info| info.name == name).map(|info| info.regularizer);
+    assert_eq!(penalty(&format!("{scope}/expanded_conv/depthwise/depthwise_weights")), Some(Regularizer::None));
+    assert_eq!(penalty("BoxPredictor_0/ClassPredictor_depthwise/depthwise_weights"), Some(Regularizer::L2(0.000_04)));
 }
 
 #[test]
@@ -140,9 +142,9 @@ fn a_keras_network_is_deeper_where_keras_is() {
     assert_eq!(shape(&model, "FeatureExtractor/MobilenetV1/Conv2d_13_pointwise/weights"), Some(vec![1, 1, 256, 256]));
     // And its separable heads start at Glorot's, without a regularizer.
     let infos = model.variable_infos();
-    let find = |name: &str| infos.iter().find(|info| info.name == name).expect("there").l2;
-    assert_eq!(find("BoxPredictor_0/ClassPredictor_depthwise/depthwise_weights"), 0.0);
-    assert_eq!(find("BoxPredictor_0/ClassPredictor/weights"), 0.000_04);
+    let find = |name: &str| infos.iter().find(|info| info.name == name).expect("there").regularizer;
+    assert_eq!(find("BoxPredictor_0/ClassPredictor_depthwise/depthwise_weights"), Regularizer::None);
+    assert_eq!(find("BoxPredictor_0/ClassPredictor/weights"), Regularizer::L2(0.000_04));
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use boxwright_config::{proto, text_format};
 use boxwright_detection::VariableInfo;
+use boxwright_detection::regularizers::Regularizer;
 use boxwright_golden::{Case, Row, Value, cases, list, number64, numbers, numbers64, text};
 use burn::module::{Module, Param};
 use burn::optim::GradientsParams;
@@ -104,7 +105,7 @@ fn optimizer_case(row: &mut Row, name: &str, case: &Value) {
         name: param.id.to_string(),
         shape: param.dims().to_vec(),
         trainable: true,
-        l2: 0.0,
+        regularizer: Regularizer::None,
     };
     let mut optimizer = Optimizer::new(settings, [info(&model.p), info(&model.q)]);
     for (number, step) in (0u64..).zip(list(&case["steps"])) {

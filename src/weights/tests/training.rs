@@ -13,6 +13,7 @@ use std::path::Path;
 
 use boxwright_core::geometry::NormalizedBox;
 use boxwright_core::label_map::ClassIndex;
+use boxwright_detection::regularizers::Regularizer;
 use boxwright_detection::{Groundtruth, Mode, Predictions, SsdModel, VariableInfo};
 use boxwright_golden::{Row, Value, boxes, integers, json, number, numbers};
 use burn::module::{Module, ModuleMapper, Param};
@@ -100,7 +101,7 @@ fn check_names(infos: &[VariableInfo], golden: &Value) {
     let ours =
         |keep: fn(&&VariableInfo) -> bool| sorted(infos.iter().filter(keep).map(|info| info.name.as_str()).collect());
     assert_eq!(ours(|info| info.trainable), listed("trainable_variables"));
-    assert_eq!(ours(|info| info.l2 > 0.0), listed("regularized_variables"));
+    assert_eq!(ours(|info| info.regularizer != Regularizer::None), listed("regularized_variables"));
 }
 
 /// A parameter's values in TensorFlow's order: the device's kernels are `[out, in, h, w]` or `[channels, 1, h, w]`.
@@ -130,8 +131,12 @@ fn compare_gradients(row: &mut Row, model: &SsdModel, grads: &GradientsParams, g
         }
         let info = &infos[name];
         let gradient = in_tensorflows_order(&gradient(grads, info), &info.shape);
-        let total: Vec<f64> =
-            gradient.iter().zip(&values[name].data).map(|(g, v)| g + f64::from(info.l2 * v)).collect();
+        let penalty = |v: f32| match info.regularizer {
+            Regularizer::None => 0.0,
+            Regularizer::L1(weight) => f64::from(weight * v.signum()),
+            Regularizer::L2(weight) => f64::from(weight * v),
+        };
+        let total: Vec<f64> = gradient.iter().zip(&values[name].data).map(|(g, v)| g + penalty(*v)).collect();
         // A head that no chosen anchor asked has no gradient.
         let golden_norm = golden["l2"].as_f64().expect("a norm").max(1e-9);
         let relative = |values: &[f64]| values.iter().map(|g| (g / golden_norm) as f32).collect::<Vec<_>>();
