@@ -4,9 +4,9 @@
 //! - `way`: the commands of the whole way, on a project of a few pictures.
 //! - `resume`: runs that are killed, stopped and continued.
 //! - `bad_input`: what damaged files, full disks and wrong configs are answered with.
+//! - `config_commands`: configs merged and shown from a shell.
 //! - `inspect`: what the program says of weights, records and label maps.
 //! - `starting_points`: runs that start from what others left.
-//! - `config_commands`: configs merged and shown from a shell.
 //! - `window`: the studio on a virtual screen, driven by mouse and keys, and killed.
 //! - `zoo`: the model zoo, from a server of its own.
 //! - `support`: small projects and the program itself, for all of them.
