@@ -165,7 +165,10 @@ fn read_entry(file: &mut FileBytes, entry: &Entry) -> Result<Vec<u8>, WeightsErr
             bytes
         }
         method => {
-            return Err(WeightsError::format(&path, format!("{place} is packed by method {method}, which is not read")));
+            return Err(WeightsError::format(
+                &path,
+                format!("{place} is packed by method {method}, which is not read"),
+            ));
         }
     };
     if bytes.len() as u64 != entry.size {
