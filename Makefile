@@ -56,10 +56,10 @@ lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 
-# Every test with `parity` in its path compares with the reference numbers in GOLDEN; their rows are the table.
+# Every test of a room with `parity` in its path compares with the reference numbers in GOLDEN; their rows are the table.
 parity: setup
 	@if [[ -d "$(GOLDEN)" ]]; then \
-	    BOXWRIGHT_GOLDEN="$(abspath $(GOLDEN))" $(CARGO) test --release --workspace --no-fail-fast -- parity --show-output \
+	    BOXWRIGHT_GOLDEN="$(abspath $(GOLDEN))" $(CARGO) test --release --workspace --lib --no-fail-fast -- parity --show-output \
 	        | awk -v tables=1 -f tests/summary.awk; \
 	else \
 	    echo "parity: skipped, there is no folder $(GOLDEN)"; \
