@@ -44,10 +44,11 @@ impl ArgMaxMatcher {
                     *entry = (value, row);
                 }
             }
-            if self.force_match_for_each_row && valid_row(row) {
-                if let Some(column) = first_maximum(values) {
-                    forced[column].get_or_insert(row);
-                }
+            if self.force_match_for_each_row
+                && valid_row(row)
+                && let Some(column) = first_maximum(values)
+            {
+                forced[column].get_or_insert(row);
             }
         }
         if rows == 0 {
