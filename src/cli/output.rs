@@ -72,7 +72,7 @@ impl Progress {
 
     /// A line at the start of a stage and at each tenth of it, for logs.
     fn show_line(&mut self, stage: &str, done: u64, total: u64, rate: Option<f64>, left: Option<f64>) {
-        let tenth = if total > 0 { done * 10 / total } else { done / 1000 };
+        let tenth = (done * 10).checked_div(total).unwrap_or(done / 1000);
         let kind = stage.split(',').next().unwrap_or(stage).to_owned();
         if self.last_tenth.as_ref() == Some(&(kind.clone(), tenth)) {
             return;

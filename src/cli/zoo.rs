@@ -215,7 +215,11 @@ fn run_fetch(args: &FetchArgs) -> anyhow::Result<()> {
     }
     if args.json || args.progress == ProgressMode::Json {
         let report = fetched_json(&fetched);
-        if args.json { print_json(&report) } else { Ok(print_json_line(&report)) }
+        if args.json {
+            return print_json(&report);
+        }
+        print_json_line(&report);
+        Ok(())
     } else {
         say(model, &fetched)
     }

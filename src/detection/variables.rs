@@ -73,7 +73,7 @@ impl Layout {
     }
 
     /// Values in the device's order, for a tensor of this TensorFlow shape; with the device's shape.
-    pub(crate) fn from_tensorflow(self, shape: &[usize], data: &[f32]) -> (Vec<usize>, Vec<f32>) {
+    pub(crate) fn to_device(self, shape: &[usize], data: &[f32]) -> (Vec<usize>, Vec<f32>) {
         match (self, shape) {
             (Self::Kernel, &[h, w, i, o]) => (
                 vec![o, i, h, w],
@@ -153,7 +153,7 @@ pub(crate) fn load_variables<M: Module>(
                 report.wrong_shape.push((info.name.clone(), info.shape.clone(), value.shape.clone()));
             }
             Some(value) => {
-                ready.insert(info.id, variable.layout.from_tensorflow(&value.shape, &value.data));
+                ready.insert(info.id, variable.layout.to_device(&value.shape, &value.data));
                 report.loaded.push(info.name.clone());
             }
         }
@@ -304,7 +304,7 @@ mod tests {
         // [h 1, w 2, in 2, out 3]: the value at (w, i, o) is 100 w + 10 i + o.
         let shape = [1, 2, 2, 3];
         let data: Vec<f32> = [0.0, 1.0, 2.0, 10.0, 11.0, 12.0, 100.0, 101.0, 102.0, 110.0, 111.0, 112.0].to_vec();
-        let (device_shape, device) = Layout::Kernel.from_tensorflow(&shape, &data);
+        let (device_shape, device) = Layout::Kernel.to_device(&shape, &data);
         assert_eq!(device_shape, [3, 2, 1, 2]);
         assert_eq!(device, [0.0, 100.0, 10.0, 110.0, 1.0, 101.0, 11.0, 111.0, 2.0, 102.0, 12.0, 112.0]);
         assert_eq!(Layout::Kernel.to_tensorflow(&device_shape, &device), data);
@@ -315,7 +315,7 @@ mod tests {
     fn depthwise_kernels_go_there_and_back() {
         // [h 1, w 2, channels 3, 1]
         let (shape, data) = ([1, 2, 3, 1], [0.0, 1.0, 2.0, 10.0, 11.0, 12.0]);
-        let (device_shape, device) = Layout::DepthwiseKernel.from_tensorflow(&shape, &data);
+        let (device_shape, device) = Layout::DepthwiseKernel.to_device(&shape, &data);
         assert_eq!(device_shape, [3, 1, 1, 2]);
         assert_eq!(device, [0.0, 10.0, 1.0, 11.0, 2.0, 12.0]);
         assert_eq!(Layout::DepthwiseKernel.to_tensorflow(&device_shape, &device), data);

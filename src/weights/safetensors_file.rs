@@ -77,9 +77,10 @@ fn step_of(about: &str) -> u64 {
     serde_json::from_str::<serde_json::Value>(about).ok().and_then(|about| about["step"].as_u64()).unwrap_or(0)
 }
 
-type Named = Vec<(String, Place)>;
+/// A file's metadata, its bytes, and the tensors in them by name.
+type Parsed = (HashMap<String, String>, Vec<u8>, Vec<(String, Place)>);
 
-fn parse(mut file: FileBytes) -> Result<(HashMap<String, String>, Vec<u8>, Named), WeightsError> {
+fn parse(mut file: FileBytes) -> Result<Parsed, WeightsError> {
     let path = file.path().to_owned();
     let bytes = file.whole(MAX_BYTES)?;
     let (header, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| describe(&path, &bytes, e))?;

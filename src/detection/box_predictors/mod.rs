@@ -17,6 +17,7 @@ use crate::variables::Described;
 
 /// The predictor of an SSD.
 #[derive(Module, Debug)]
+#[expect(clippy::large_enum_variant, reason = "there is one in a model")]
 pub enum BoxPredictor {
     /// Layers of its own for each feature map.
     Convolutional(ConvolutionalBoxPredictor),

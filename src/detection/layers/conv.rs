@@ -302,7 +302,7 @@ impl LayerBuilder {
         let mut layer = self.conv2d(scope, [input * multiplier, output], 1, stride, hyperparams);
         let shape = [kernel, kernel, input, multiplier];
         let values = depthwise.initializer.sample(&shape, self.seed, &format!("{scope}/depthwise_weights"));
-        let (device_shape, values) = Layout::DepthwiseKernel.from_tensorflow(&shape, &values);
+        let (device_shape, values) = Layout::DepthwiseKernel.to_device(&shape, &values);
         layer.depthwise_weights = Some(Param::from_data(TensorData::new(values, device_shape), &self.device));
         layer.spec.kernel = kernel;
         layer.spec.depthwise_regularizer = depthwise.regularizer;
@@ -359,7 +359,7 @@ impl LayerBuilder {
         let depthwise = layout == Layout::DepthwiseKernel;
         let output = if depthwise { shape[2] } else { shape[3] };
         let values = hyperparams.initializer.sample(&shape, self.seed, scope);
-        let (device_shape, values) = layout.from_tensorflow(&shape, &values);
+        let (device_shape, values) = layout.to_device(&shape, &values);
         let batch_norm = hyperparams.batch_norm.map(|params| BatchNorm::new(output, params, &self.device));
         let biases = batch_norm.is_none().then(|| Param::from_tensor(Tensor::<1>::zeros([output], &self.device)));
         ConvLayer {

@@ -342,7 +342,7 @@ impl Head {
     fn parse(variable: &Variable<'_>) -> Option<Self> {
         variable.after("box_predictor")?;
         let is_list = |part: &&str| *part == "_box_encoder_layers" || *part == "_class_predictor_layers";
-        let place = variable.path.iter().position(|part| is_list(part))?;
+        let place = variable.path.iter().position(is_list)?;
         let map = place.checked_sub(1).and_then(|before| number(variable.path.get(before)));
         Some(Self { is_box: variable.path[place] == "_box_encoder_layers", map })
     }

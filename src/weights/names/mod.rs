@@ -6,9 +6,9 @@
 //! in a MobileNet and another in a ResNet. Names that are not recognised stay what they are.
 //!
 //! - [`backbone`]: the layers of the networks, under slim's names and in the order of computation;
-//! - [`keras_layers`]: `block_3_expand/kernel:0`;
-//! - [`keras_objects`]: `model/_feature_extractor/…/.ATTRIBUTES/VARIABLE_VALUE`;
-//! - [`torchvision`]: `layer1.0.conv1.weight`.
+//! - [`keras_layers`], like `block_3_expand/kernel:0`;
+//! - [`keras_objects`], like `model/_feature_extractor/…/.ATTRIBUTES/VARIABLE_VALUE`;
+//! - [`torchvision`], like `layer1.0.conv1.weight`.
 
 pub(crate) mod backbone;
 pub(crate) mod keras_layers;

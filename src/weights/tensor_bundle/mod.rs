@@ -13,7 +13,7 @@ mod slices;
 mod snappy;
 mod table;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, btree_map};
 use std::path::{Path, PathBuf};
 
 use boxwright_detection::HostTensor;
@@ -194,10 +194,10 @@ impl Bundle {
             return Err(self.damaged(name, what));
         }
         let path = self.shard_path(entry.shard);
-        if !self.shards.contains_key(&entry.shard) {
-            self.shards.insert(entry.shard, FileBytes::open(&path)?);
-        }
-        let Some(file) = self.shards.get_mut(&entry.shard) else { return Err(self.damaged(name, "has no data file")) };
+        let file = match self.shards.entry(entry.shard) {
+            btree_map::Entry::Occupied(open) => open.into_mut(),
+            btree_map::Entry::Vacant(new) => new.insert(FileBytes::open(&path)?),
+        };
         let place = format!("\"{name}\"");
         let bytes = file.read_at(entry.offset, entry.size, &place)?;
         let crc = match entry.element {

@@ -90,8 +90,11 @@ fn push_signed(key: &mut Vec<u8>, value: i64) {
     key.extend_from_slice(&bytes[begin..]);
 }
 
-/// Values of a whole tensor from its slices, each with start and length along every axis.
-pub(super) fn assemble(shape: &[usize], parts: &[(Vec<(usize, usize)>, Vec<f32>)]) -> Result<Vec<f32>, String> {
+/// A slice: start and length along every axis, and its values.
+pub(super) type Part = (Vec<(usize, usize)>, Vec<f32>);
+
+/// Values of a whole tensor from its slices.
+pub(super) fn assemble(shape: &[usize], parts: &[Part]) -> Result<Vec<f32>, String> {
     let total = shape.iter().product();
     let mut whole = vec![0.0; total];
     let mut written = vec![false; total];
