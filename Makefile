@@ -96,6 +96,9 @@ screenshots: build
 	[[ -d "$(SCRATCH)/demo/runs/demo" ]] || "$(BOXWRIGHT)" demo --no-window --dir "$(SCRATCH)/demo"
 	rm -rf "$(SCRATCH)/empty" && "$(BOXWRIGHT)" new "$(SCRATCH)/empty"
 	$(CARGO) build --release --workspace --example studio_screenshots
-	$(CARGO_TARGET_DIR)/release/examples/studio_screenshots "$(SCRATCH)/demo" assets/screenshots --size 1280x800
+	$(CARGO_TARGET_DIR)/release/examples/studio_screenshots "$(SCRATCH)/demo" "$(SCRATCH)/shots" --size 1280x800
 	$(CARGO_TARGET_DIR)/release/examples/studio_screenshots "$(SCRATCH)/empty" "$(SCRATCH)/empty-shots" --size 1280x800 --theme dark
+	# Those that the README shows; the rest stay in $(SCRATCH)/shots to be looked at.
+	cd "$(SCRATCH)/shots" && cp annotate-dark.png annotate-light.png labels-dark.png pipeline-dark.png review-dark.png \
+	    review-light.png train-dark.png "$(CURDIR)/assets/screenshots"
 	cp "$(SCRATCH)/empty-shots/annotate-dark.png" assets/screenshots/empty-dark.png
