@@ -27,7 +27,7 @@ class Same(nn.Module):
 
     def forward(self, x):
         pads = []
-        for size in (x.shape[3], x.shape[2]):
+        for size in (int(x.shape[3]), int(x.shape[2])):
             total = max((-(-size // self.stride) - 1) * self.stride + self.kernel - size, 0)
             pads += [total // 2, total - total // 2]
         x = self.conv(functional.pad(x, pads) if any(pads) else x)

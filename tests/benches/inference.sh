@@ -13,7 +13,7 @@ rounds=${ROUNDS:-5} runs=${RUNS:-100} threads=${THREADS:-2}
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 for ((round = 1; round <= rounds; round++)); do
-    "$venv/bin/python" "$here/inference.py" "$runs" "$threads" 2>/dev/null | tee -a "$out/peer"
+    "$venv/bin/python" "$here/inference.py" "$runs" "$threads" 2>"$out/log" | tee -a "$out/peer" || { cat "$out/log"; exit 1; }
     RAYON_NUM_THREADS=$threads "$ours" "$runs" | tee -a "$out/ours"
 done
 median() { grep -o 'median [0-9.]*' "$1" | cut -d' ' -f2 | sort -n | awk '{ v[NR] = $1 } END { print v[int((NR + 1) / 2)] }'; }
