@@ -12,9 +12,9 @@
 use super::buffer::Buffer;
 use super::gather::{Gather, Segment};
 use super::matrix::{Matrix, MatrixMut, multiply};
+use super::shared::Shared;
 use crate::geometry::ConvGeometry;
 use rayon::prelude::*;
-use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Planes from this size on are multiplied where they lie, if the convolution is 1×1.
@@ -189,45 +189,6 @@ struct Target {
     step: [usize; 2],
 }
 
-/// A result that tasks write at the same time, each its own pixels.
-struct Shared<'a> {
-    values: *mut f32,
-    len: usize,
-    borrowed: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: all access goes through `write`, whose callers promise that no element is written twice.
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    fn new(values: &'a mut [f32]) -> Self {
-        Self { values: values.as_mut_ptr(), len: values.len(), borrowed: PhantomData }
-    }
-
-    /// Writes `values + bias` from `start` on, `step` apart.
-    ///
-    /// # Safety
-    /// No other task may write one of these elements.
-    unsafe fn write(&self, start: usize, step: usize, values: &[f32], bias: f32) {
-        let Some(last) = values.len().checked_sub(1) else {
-            return;
-        };
-        assert!(start + last * step < self.len, "a pixel beyond the result");
-        if step == 1 {
-            // SAFETY: the range was checked above, and nobody else writes it.
-            let target = unsafe { std::slice::from_raw_parts_mut(self.values.add(start), values.len()) };
-            for (target, value) in target.iter_mut().zip(values) {
-                *target = value + bias;
-            }
-        } else {
-            for (index, value) in values.iter().enumerate() {
-                // SAFETY: the last index was checked above, and nobody else writes this element.
-                unsafe { *self.values.add(start + index * step) = value + bias };
-            }
-        }
-    }
-}
-
 /// `weight` times the gathered columns of every pixel, tile by tile.
 fn gathered(
     y: &mut [f32],
@@ -272,7 +233,7 @@ fn gathered(
                 let start = target.start(segment, row);
                 let values = &values[segment.at..segment.at + segment.len];
                 // SAFETY: tasks differ in their pixels or in their rows, and a pixel and a row fix an element.
-                unsafe { y.write(start, target.step[1], values, bias) };
+                unsafe { y.write_apart(start, target.step[1], values, bias) };
             }
         }
     });

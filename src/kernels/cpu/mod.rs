@@ -13,6 +13,7 @@ mod gather;
 mod matrix;
 pub(crate) mod packed;
 mod pool;
+mod shared;
 mod simd;
 
 use crate::activation::Activation;

@@ -7,6 +7,7 @@
 
 use super::buffer::Buffer;
 use super::gather::{Gather, Segment};
+use super::shared::Shared;
 use super::simd::{Isa, LANES, lanes, lanes_mut, vectorized};
 use crate::activation::Activation;
 use rayon::prelude::*;
@@ -58,29 +59,6 @@ pub(crate) struct Epilogue<'a> {
     pub activation: Activation,
 }
 
-/// A result that tasks write at the same time, each its own pixels and channels.
-struct Shared(*mut f32, usize);
-
-// SAFETY: all access goes through `write`, whose callers promise that no element is written twice.
-unsafe impl Sync for Shared {}
-
-impl Shared {
-    /// # Safety
-    /// No other task may write one of these elements.
-    #[inline(always)]
-    unsafe fn write(&self, start: usize, values: &[f32]) {
-        assert!(start + values.len() <= self.1, "a pixel beyond the result");
-        // SAFETY: the range was checked, and the caller promises that it is this task's alone.
-        unsafe {
-            match values.first_chunk::<BLOCK>() {
-                // Of a size that the compiler knows: a few registers instead of a call.
-                Some(block) => self.0.add(start).cast::<[f32; BLOCK]>().write_unaligned(*block),
-                None => std::ptr::copy_nonoverlapping(values.as_ptr(), self.0.add(start), values.len()),
-            }
-        }
-    }
-}
-
 /// `y = activation(weight · columns + bias)` for every pixel that `gather` describes.
 pub(crate) fn forward(
     y: &mut [f32],
@@ -102,7 +80,7 @@ pub(crate) fn forward(
     let runs = blocks.div_ceil(each);
     let parts = (2 * threads).div_ceil(runs).min(weight.len());
     let panels = weight.len().div_ceil(parts);
-    let shared = Shared(y.as_mut_ptr(), y.len());
+    let shared = Shared::new(y);
     (0..runs * parts).into_par_iter().for_each(|task| {
         let (run, part) = (task / parts, task % parts);
         let panels = (part * panels).min(weight.len())..((part + 1) * panels).min(weight.len());
@@ -131,7 +109,7 @@ struct Task<'a> {
     gather: &'a Gather,
     epilogue: Epilogue<'a>,
     segments: &'a [Segment],
-    shared: &'a Shared,
+    shared: &'a Shared<'a>,
 }
 
 #[inline(always)]
@@ -163,7 +141,7 @@ fn block_body<I: Isa>(task: &Task, panels: Range<usize>, columns: &[f32]) {
                 let plane = segment.image * task.weight.out + channel;
                 let start = (plane * height + segment.row) * columns + segment.column;
                 // SAFETY: tasks differ in their pixels or in their channels, and the two fix an element.
-                unsafe { task.shared.write(start, &sums[segment.at..segment.at + segment.len]) };
+                unsafe { task.shared.write::<BLOCK>(start, &sums[segment.at..segment.at + segment.len]) };
             }
         }
     }
