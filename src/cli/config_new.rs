@@ -41,18 +41,18 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     let (Some(model), Some(project)) = (&args.model, &args.project) else {
         anyhow::bail!("give --model and --project, or --list");
     };
-    let made = new_config(model, project, args.checkpoint.as_deref(), memory_of(args.device).as_ref())?;
+    let file = Some(args.output.as_path()).filter(|output| *output != Path::new("-"));
+    let made = new_config(model, project, file, args.checkpoint.as_deref(), memory_of(args.device).as_ref())?;
     for note in &made.notes {
         eprintln!("{note}");
     }
-    if args.output == Path::new("-") {
+    let Some(file) = file else {
         std::io::stdout().lock().write_all(made.text.as_bytes())?;
         return Ok(());
-    }
-    let text = made.text_in(args.output.parent().unwrap_or(Path::new(".")), project)?;
-    atomic_file::write_whole(&args.output, text.as_bytes())
-        .with_context(|| format!("{}: cannot be written", args.output.display()))?;
-    eprintln!("wrote {}", args.output.display());
+    };
+    atomic_file::write_whole(file, made.text.as_bytes())
+        .with_context(|| format!("{}: cannot be written", file.display()))?;
+    eprintln!("wrote {}", file.display());
     Ok(())
 }
 

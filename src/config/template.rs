@@ -6,6 +6,8 @@
 //! on editing. Which of the models are trained here is what [`check`](crate::check()) says of their
 //! templates, and stands in no list.
 
+use std::path::Path;
+
 use boxwright_core::{Problem, Severity};
 
 use crate::check::{AnchorProposal, DatasetFacts, check};
@@ -147,6 +149,17 @@ impl TemplateValues {
             values.warmup_steps = rate.warmup_steps();
         }
         Ok(values)
+    }
+
+    /// The same with the data's paths below a folder.
+    pub fn below(self, folder: &Path) -> Self {
+        let below = |path: String| folder.join(path).to_string_lossy().into_owned();
+        Self {
+            train_records: below(self.train_records),
+            eval_records: below(self.eval_records),
+            label_map_path: below(self.label_map_path),
+            ..self
+        }
     }
 
     /// The same for so many training images and batches of at most this size: a hundred rounds over the

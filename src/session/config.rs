@@ -7,7 +7,7 @@ use boxwright_config::check::{
 };
 use boxwright_config::proto::{InputReader, input_reader};
 use boxwright_config::template::{TemplateValues, pipeline_from_template, templates, with_anchors};
-use boxwright_config::{ConfigError, Pipeline, check, label_map, paths, set_field};
+use boxwright_config::{ConfigError, Pipeline, check, label_map, paths};
 use boxwright_core::{Problem, Split};
 use boxwright_store::Project;
 
@@ -130,11 +130,15 @@ pub struct NewConfig {
 /// A complete config of a model for the data of a project: classes, paths, a batch that fits the memory,
 /// steps, schedule, and anchors that fit the boxes.
 ///
+/// `file` is where the config is to lie, for its relative paths are taken from there; without one, in the project.
+///
 /// # Errors
-/// When the project cannot be read or has no classes, or the model is unknown or not trained here.
+/// When the project cannot be read or has no classes, its folder is not there, or the model is unknown or not trained
+/// here.
 pub fn new_config(
     model: &str,
     project: &Path,
+    file: Option<&Path>,
     checkpoint: Option<&str>,
     memory: Option<&DeviceMemory>,
 ) -> Result<NewConfig, SessionError> {
@@ -172,6 +176,10 @@ pub fn new_config(
         f64::from(values.num_steps) * f64::from(values.batch_size) / facts.train_images.unwrap_or(1) as f64,
         facts.train_images.unwrap_or(0),
     ));
+    let values = match file {
+        Some(file) if real(&folder_of(file))? != real(project.dir())? => values.below(&real(project.dir())?),
+        _ => values,
+    };
     let mut text = pipeline_from_template(model, &values)?;
     if let Some(report) = anchor_report(&Pipeline::parse(&text, "pipeline.config")?.config, &facts) {
         let missed = report.unmatched as f64 / report.boxes as f64;
@@ -191,47 +199,9 @@ pub fn new_config(
     Ok(NewConfig { text, notes })
 }
 
-impl NewConfig {
-    /// The text for a config that lies in `folder`: its paths begin at the project, and a config's relative paths
-    /// are taken from where it lies.
-    ///
-    /// # Errors
-    /// The project or the folder cannot be found, or the project's path is not Unicode.
-    pub fn text_in(&self, folder: &Path, project: &Path) -> Result<String, SessionError> {
-        let real = |path: &Path| path.canonicalize().map_err(|source| SessionError::File { path: path.into(), source });
-        let project = real(project)?;
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        if real(folder)? == project {
-            return Ok(self.text.clone());
-        }
-        let mut text = self.text.clone();
-        for reader in ["train_input_reader", "eval_input_reader[0]"] {
-            for field in ["label_map_path", "tf_record_input_reader.input_path[0]"] {
-                let path = format!("{reader}.{field}");
-                let Some(value) = value_at(&text, &path)? else { continue };
-                text = set_field(&text, &path, &project.join(value).to_string_lossy())?;
-            }
-        }
-        Ok(text)
-    }
-}
-
-/// The string that a config's text has at a path.
-fn value_at(text: &str, path: &str) -> Result<Option<String>, ConfigError> {
-    let pipeline = Pipeline::parse(text, "pipeline.config")?;
-    let config = &pipeline.config;
-    let reader = match path.starts_with("train") {
-        true => config.train_input_reader.as_ref(),
-        false => config.eval_input_reader.first(),
-    };
-    let Some(reader) = reader else { return Ok(None) };
-    if path.ends_with("label_map_path") {
-        return Ok(reader.label_map_path.clone());
-    }
-    Ok(match &reader.input_reader {
-        Some(input_reader::InputReader::TfRecordInputReader(records)) => records.input_path.first().cloned(),
-        _ => None,
-    })
+/// A folder's path from the root on.
+fn real(folder: &Path) -> Result<PathBuf, SessionError> {
+    folder.canonicalize().map_err(|source| SessionError::File { path: folder.into(), source })
 }
 
 /// The largest batch that the memory allows.

@@ -127,22 +127,24 @@ fn a_config_is_made_for_the_data_and_fits_them() {
         studio.draw(*image, label, PixelBox::new(y, 1.0, y + 6.0, 50.0));
     }
     studio.run(Command::AutoSplit { val_percent: 20.0 });
-    let made = new_config("ssd_mobilenet_v1", &studio.project(), Some("start.ckpt"), None).expect("made");
+    let made = new_config("ssd_mobilenet_v1", &studio.project(), None, Some("start.ckpt"), None).expect("made");
     assert!(
         made.text.contains("fine_tune_checkpoint: \"start.ckpt\"") && made.text.contains("batch_size: 4"),
         "{made:?}"
     );
     assert!(made.notes.iter().any(|note| note.starts_with("anchors made for these boxes")), "{:?}", made.notes);
-    let made = new_config("ssd_mobilenet_v1", &studio.project(), None, None).expect("made");
+    let made = new_config("ssd_mobilenet_v1", &studio.project(), None, None, None).expect("made");
     let file = studio.project().join("pipeline.config");
     std::fs::write(&file, &made.text).expect("written");
     let report = check_config(&file, Some(&studio.project()), None, &mut ()).expect("checked");
     assert_eq!(report.problems, []);
     // Beside the project's own, and somewhere else: there the paths begin at the project.
-    assert_eq!(made.text_in(&studio.project(), &studio.project()).expect("text"), made.text);
+    let text_in =
+        |file: &Path| new_config("ssd_mobilenet_v1", &studio.project(), Some(file), None, None).expect("made").text;
+    assert_eq!(text_in(&file), made.text);
     let elsewhere = studio.project().join("runs");
     std::fs::create_dir_all(&elsewhere).expect("a folder");
-    let text = made.text_in(&elsewhere, &studio.project()).expect("text");
+    let text = text_in(&elsewhere.join("a.config"));
     let label_map = studio.project().canonicalize().expect("a project").join("label_map.pbtxt");
     assert_eq!(text.matches(&format!("label_map_path: \"{}\"", label_map.display())).count(), 2, "{text}");
     assert_eq!(codes(&report.outlook), ["anchors-fit", "memory-estimate", "epochs"]);
@@ -162,14 +164,14 @@ fn a_config_is_made_for_the_data_and_fits_them() {
     let report = check_config(&file, None, None, &mut ()).expect("checked");
     assert!(codes(&report.problems).contains(&"missing-file"), "{:?}", report.problems);
 
-    let error = new_config("yolo", &studio.project(), None, None).expect_err("not made").to_string();
+    let error = new_config("yolo", &studio.project(), None, None, None).expect_err("not made").to_string();
     assert!(error.contains("ssd_mobilenet_v1"), "{error}");
     for info in templates().into_iter().filter(|info| info.refused.is_some()) {
-        let error = new_config(info.name, &studio.project(), None, None).expect_err("not made");
+        let error = new_config(info.name, &studio.project(), None, None, None).expect_err("not made");
         assert!(matches!(error, SessionError::NotTrainable(_)), "{error}");
     }
     let memory = DeviceMemory { device: "a small machine".into(), bytes: 900 << 20 };
-    let made = new_config("ssd_resnet50_v1_fpn", &studio.project(), None, Some(&memory)).expect("made");
+    let made = new_config("ssd_resnet50_v1_fpn", &studio.project(), None, None, Some(&memory)).expect("made");
     assert!(made.notes.iter().any(|note| note.contains("a small machine")), "{:?}", made.notes);
     assert!(made.text.contains("batch_size: 1"), "{}", made.text);
 }
