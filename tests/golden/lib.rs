@@ -67,8 +67,14 @@ fn golden_root() -> PathBuf {
     std::env::var_os(GOLDEN).map_or_else(|| shared_root().join("golden"), PathBuf::from)
 }
 
+/// The room under test, as cargo says when it runs the tests. A build folder outlives a checkout, so where this crate was
+/// compiled may be gone.
+fn room() -> PathBuf {
+    std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+}
+
 fn shared_root() -> PathBuf {
-    let beside = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared");
+    let beside = || room().join("../../../shared");
     std::env::var_os(SHARED).map_or_else(beside, PathBuf::from)
 }
 
