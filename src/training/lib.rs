@@ -22,6 +22,7 @@ pub mod optimizer;
 pub mod predict;
 pub mod progress;
 pub mod run_directory;
+mod step;
 pub mod train;
 
 #[cfg(test)]

@@ -6,19 +6,18 @@ use std::time::{Duration, Instant};
 
 use boxwright_config::{Pipeline, paths, proto};
 use boxwright_core::run::{MetricKind, MetricRecord, ProgressEvent, RunInfo, RunState};
+use boxwright_detection::DetectionModel;
 use boxwright_detection::builders;
-use boxwright_detection::{DetectionModel, LossPart};
 use boxwright_weights::{Checkpoint, read_checkpoint, write_checkpoint};
 use burn::module::Module;
-use burn::optim::GradientsParams;
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::Device;
 
 use crate::builders::{augmentation, optimizer, record_paths, refuse_unhonoured};
 use crate::device::{DeviceChoice, open_device};
 use crate::error::TrainingError;
 use crate::evaluate::{EvaluationData, evaluate_model, read_label_map};
 use crate::fine_tune;
-use crate::input::{Batch, BatchPipeline, PipelineSettings, RecordDataset};
+use crate::input::{BatchPipeline, PipelineSettings, RecordDataset};
 use crate::learning_schedule::LearningSchedule;
 use crate::optimizer::Optimizer;
 use crate::progress::ProgressSink;
@@ -99,19 +98,19 @@ pub fn train(request: &TrainRequest, sink: &mut dyn ProgressSink) -> Result<Trai
 }
 
 /// Everything a step needs.
-struct Loop<'a> {
-    directory: &'a RunDirectory,
-    device: Device,
-    model: DetectionModel,
-    optimizer: Optimizer,
-    schedule: LearningSchedule,
-    step: u64,
-    num_steps: u64,
-    seed: u64,
-    info: RunInfo,
-    begin: Instant,
-    training: Duration,
-    last_checkpoint: Instant,
+pub(crate) struct Loop<'a> {
+    pub(crate) directory: &'a RunDirectory,
+    pub(crate) device: Device,
+    pub(crate) model: DetectionModel,
+    pub(crate) optimizer: Optimizer,
+    pub(crate) schedule: LearningSchedule,
+    pub(crate) step: u64,
+    pub(crate) num_steps: u64,
+    pub(crate) seed: u64,
+    pub(crate) info: RunInfo,
+    pub(crate) begin: Instant,
+    pub(crate) training: Duration,
+    pub(crate) last_checkpoint: Instant,
 }
 
 fn run(
@@ -276,58 +275,21 @@ impl Loop<'_> {
         })
     }
 
-    /// One step: losses, gradients, update, metrics. Returns the total loss.
-    fn step(&mut self, mut batch: Batch) -> Result<f64, TrainingError> {
-        let shape = [batch.names.len(), 3, batch.size.0, batch.size.1];
-        let images = Tensor::<4>::from_data(TensorData::new(std::mem::take(&mut batch.images), shape), &self.device);
-        let losses = self.model.losses(images, &batch.groundtruth);
-        let Some(total) = losses.iter().map(|part| part.value.clone()).reduce(|sum, part| sum + part) else {
-            return Err(self.not_finite(&batch, &[]));
-        };
-        let mut values: Vec<(&str, f64)> =
-            losses.into_iter().map(|LossPart { name, value }| (name, f64::from(value.into_scalar::<f32>()))).collect();
-        let regularization = f64::from(self.optimizer.regularization_loss(&self.model));
-        values.push(("Loss/regularization_loss", regularization));
-        let sum: f64 = values.iter().map(|(_, value)| value).sum();
-        if !sum.is_finite() {
-            return Err(self.not_finite(&batch, &values));
-        }
-        let gradients = GradientsParams::from_grads(total.backward(), &self.model);
-        let rate = self.schedule.at(self.step);
-        // The module moves through the optimizer; a clone shares its tensors.
-        self.model = self.optimizer.step(self.model.clone(), gradients, rate);
-        self.step += 1;
-        values.extend([("Loss/total_loss", sum), ("learning_rate", rate)]);
+    /// Writes down what a step measured: its losses by TFOD's names, their total and the learning rate.
+    pub(crate) fn record_step(&self, values: &[(&str, f64)]) -> Result<(), TrainingError> {
         // Long runs thin their curve out: a plot has a thousand columns, not a million.
         let stride = (self.num_steps / 5000).max(1);
         if self.step.is_multiple_of(stride) || self.step == 1 {
-            let values = values.into_iter().map(|(name, value)| (name.to_owned(), value));
+            let values = values.iter().map(|(name, value)| ((*name).to_owned(), *value));
             let record = MetricRecord::new(self.step, self.begin.elapsed().as_secs_f64(), MetricKind::Train, values);
             self.directory.append_metrics(&record)?;
         }
         if self.step.is_multiple_of(100) || self.step == 1 {
-            self.directory.log(&format!("step {}: loss {sum:.4}, learning rate {rate:.6}", self.step))?;
+            let of = |wanted: &str| values.iter().find(|(name, _)| *name == wanted).map_or(f64::NAN, |(_, v)| *v);
+            let (loss, rate) = (of("Loss/total_loss"), of("learning_rate"));
+            self.directory.log(&format!("step {}: loss {loss:.4}, learning rate {rate:.6}", self.step))?;
         }
-        Ok(sum)
-    }
-
-    fn not_finite(&self, batch: &Batch, losses: &[(&str, f64)]) -> TrainingError {
-        let losses: Vec<String> =
-            losses.iter().map(|(name, value)| format!("{} {value}", name.trim_start_matches("Loss/"))).collect();
-        let images: Vec<String> = batch
-            .names
-            .iter()
-            .zip(&batch.groundtruth)
-            .map(|(name, truth)| format!("{name} ({} boxes)", truth.boxes.len()))
-            .collect();
-        TrainingError::NotFinite(format!(
-            "the loss is not a number at step {}: {}; the batch was {}; lower the learning rate (it was {}) or set \
-             gradient_clipping_by_norm: 10, and look at the boxes of these images; the last checkpoint is from before",
-            self.step + 1,
-            losses.join(", "),
-            images.join(", "),
-            self.schedule.at(self.step)
-        ))
+        Ok(())
     }
 
     fn progress(&self, first_step: u64, batch_size: u32, loss: f64) -> ProgressEvent {
