@@ -7,6 +7,7 @@
 //! - [`picture`]: JPEG, PNG, BMP, GIF and WebP to RGB and back; the one place that knows EXIF
 //!   orientation.
 //! - [`tf_record`] and [`tf_example`]: TensorFlow's record files and the detection examples in them.
+//! - [`event_file`]: TensorBoard's event files.
 //! - [`pascal_voc`]: one XML file a picture.
 //! - [`dataset_source`]: folders of annotation files as a neutral list of pictures with boxes.
 //!
@@ -14,6 +15,7 @@
 
 pub mod atomic_file;
 pub mod dataset_source;
+pub mod event_file;
 pub mod pascal_voc;
 pub mod picture;
 pub mod read_file;

@@ -5,4 +5,5 @@
 
 mod damaged;
 mod datasets;
+mod event_files;
 mod golden_parity;
