@@ -10,6 +10,7 @@
 mod anchors;
 mod data;
 mod facts;
+mod faster_rcnn;
 mod memory;
 mod model;
 mod network;
@@ -104,8 +105,9 @@ struct Findings<'a> {
 impl Findings<'_> {
     /// Adds a problem at the field with this path, or at the nearest block around it.
     fn add(&mut self, severity: Severity, code: &str, path: &str, message: impl Into<String>, fix: impl Into<String>) {
-        // What is missing in a block that is refused as a whole is not missed.
-        if self.found.len() == MOST_PROBLEMS || (code == "missing-field" && support::stands_in_refused(path)) {
+        // What is missing in a block that is refused or doubted as a whole is not missed.
+        let in_vain = code == "missing-field" && (support::stands_in_refused(path) || self.stands_in_doubt(path));
+        if self.found.len() == MOST_PROBLEMS || in_vain {
             return;
         }
         let problem = Problem {
@@ -117,6 +119,13 @@ impl Findings<'_> {
             fix: fix.into(),
         };
         self.found.push((self.pipeline.position(path), problem));
+    }
+
+    /// Whether a block around the field took the place of another choice, probably by mistake.
+    fn stands_in_doubt(&self, path: &str) -> bool {
+        let blocks = path.match_indices('.').map(|(end, _)| self.pipeline.place(&path[..end]));
+        let doubted = |place: &String| self.found.iter().any(|(_, p)| p.code == "oneof-twice" && p.place == *place);
+        self.found.iter().any(|(_, problem)| problem.code == "oneof-twice") && blocks.into_iter().any(|b| doubted(&b))
     }
 
     fn error(&mut self, code: &str, path: &str, message: impl Into<String>, fix: impl Into<String>) {

@@ -1,18 +1,19 @@
 //! Parts of a model that do not fit each other.
 
-use super::Findings;
-use crate::proto::{self, FasterRcnn, Ssd, ssd_feature_extractor};
+use super::{Findings, faster_rcnn};
+use crate::proto::{self, Hyperparams, Ssd, ssd_feature_extractor};
 
 pub(super) fn check(findings: &mut Findings) {
     let config = findings.pipeline.config.clone();
     match config.model.and_then(|model| model.model) {
         Some(proto::detection_model::Model::Ssd(ssd)) => check_ssd(&ssd, findings),
-        Some(proto::detection_model::Model::FasterRcnn(model)) => check_faster_rcnn(&model, findings),
+        Some(proto::detection_model::Model::FasterRcnn(model)) => faster_rcnn::check(&model, findings),
         _ => {}
     }
 }
 
 fn check_ssd(ssd: &Ssd, findings: &mut Findings) {
+    check_choices(ssd, findings);
     check_type(
         ssd.feature_extractor.as_ref().map(|extractor| extractor.r#type()),
         "model.ssd.feature_extractor",
@@ -48,14 +49,64 @@ fn check_ssd(ssd: &Ssd, findings: &mut Findings) {
     }
 }
 
+/// What the schema lets an SSD choose and only Faster R-CNN can use.
+fn check_choices(ssd: &Ssd, findings: &mut Findings) {
+    use proto::box_predictor::BoxPredictorOneof as Predictor;
+    use proto::image_resizer::ImageResizerOneof as Resizer;
+    let resizer = ssd.image_resizer.as_ref().and_then(|resizer| resizer.image_resizer_oneof.as_ref());
+    let path = "model.ssd.image_resizer";
+    let refused = match resizer {
+        Some(Resizer::KeepAspectRatioResizer(keep)) if !keep.pad_to_max_dimension() => {
+            Some(("keep_aspect_ratio_resizer", "add pad_to_max_dimension: true to it, or use fixed_shape_resizer"))
+        }
+        Some(Resizer::IdentityResizer(_)) => Some(("identity_resizer", "use fixed_shape_resizer")),
+        Some(Resizer::ConditionalShapeResizer(_)) => Some(("conditional_shape_resizer", "use fixed_shape_resizer")),
+        Some(Resizer::PadToMultipleResizer(_)) => Some(("pad_to_multiple_resizer", "use fixed_shape_resizer")),
+        _ => None,
+    };
+    if let Some((name, fix)) = refused {
+        let message = format!("`{name}` gives pictures of many sizes, and the anchors of an SSD are for one");
+        findings.error("unsupported-field", &format!("{path}.{name}"), message, fix);
+    }
+    let extractor = ssd.feature_extractor.as_ref();
+    let of_extractor = extractor.and_then(|extractor| extractor.conv_hyperparams.as_ref());
+    check_op(of_extractor, "model.ssd.feature_extractor.conv_hyperparams", findings);
+    let path = "model.ssd.box_predictor";
+    match ssd.box_predictor.as_ref().and_then(|predictor| predictor.box_predictor_oneof.as_ref()) {
+        Some(Predictor::ConvolutionalBoxPredictor(head)) => {
+            let at = format!("{path}.convolutional_box_predictor.conv_hyperparams");
+            check_op(head.conv_hyperparams.as_ref(), &at, findings);
+        }
+        Some(Predictor::WeightSharedConvolutionalBoxPredictor(head)) => {
+            let at = format!("{path}.weight_shared_convolutional_box_predictor.conv_hyperparams");
+            check_op(head.conv_hyperparams.as_ref(), &at, findings);
+        }
+        Some(Predictor::MaskRcnnBoxPredictor(_)) => findings.error(
+            "unsupported-field",
+            &format!("{path}.mask_rcnn_box_predictor"),
+            "it is the head of Faster R-CNN's second stage",
+            "use convolutional_box_predictor or weight_shared_convolutional_box_predictor",
+        ),
+        _ => {}
+    }
+}
+
+/// Convolutions have settings for convolutions.
+pub(super) fn check_op(hyperparams: Option<&Hyperparams>, path: &str, findings: &mut Findings) {
+    if hyperparams.is_some_and(|hyperparams| hyperparams.op() == proto::hyperparams::Op::Fc) {
+        let message = "`op` cannot be \"FC\" here: these layers are convolutions";
+        findings.error("unsupported-value", &format!("{path}.op"), message, "use CONV");
+    }
+}
+
 /// A network that is not named; a wrong name is found by the table.
-fn check_type(name: Option<&str>, path: &str, findings: &mut Findings) {
+pub(super) fn check_type(name: Option<&str>, path: &str, findings: &mut Findings) {
     if name == Some("") && findings.pipeline.position(&format!("{path}.type")).is_none() {
         findings.error(
             "missing-field",
             &format!("{path}.type"),
             "`type` is missing: the name of the network",
-            "add `type: \"ssd_mobilenet_v1\"`, or another network",
+            "add `type` with the name of a network; `boxwright config new --list` has some",
         );
     }
 }
@@ -237,7 +288,7 @@ fn check_pyramid_size(ssd: &Ssd, extractor: &proto::SsdFeatureExtractor, finding
     }
 }
 
-fn check_suppression(post_processing: Option<&proto::PostProcessing>, path: &str, findings: &mut Findings) {
+pub(super) fn check_suppression(post_processing: Option<&proto::PostProcessing>, path: &str, findings: &mut Findings) {
     let Some(nms) = post_processing.and_then(|post_processing| post_processing.batch_non_max_suppression.as_ref())
     else {
         return;
@@ -337,7 +388,7 @@ fn check_head(ssd: &Ssd, findings: &mut Findings) {
 }
 
 /// Scores have to be converted as the loss learns them.
-fn check_scores(
+pub(super) fn check_scores(
     post_processing: &proto::PostProcessing,
     loss: Option<&proto::ClassificationLoss>,
     path: &str,
@@ -358,96 +409,5 @@ fn check_scores(
         );
         let fix = format!("set score_converter to {}", wanted.as_str_name());
         findings.warning("score-converter", &format!("{path}.score_converter"), message, fix);
-    }
-}
-
-fn check_faster_rcnn(model: &FasterRcnn, findings: &mut Findings) {
-    let path = "model.faster_rcnn";
-    let at = |field: &str| format!("{path}.{field}");
-    check_type(
-        model.feature_extractor.as_ref().map(|extractor| extractor.r#type()),
-        &at("feature_extractor"),
-        findings,
-    );
-    if let Some(extractor) = &model.feature_extractor
-        && (9..16).contains(&extractor.first_stage_features_stride())
-    {
-        let message = format!("`first_stage_features_stride` is {}", extractor.first_stage_features_stride());
-        findings.error("bad-value", &at("feature_extractor.first_stage_features_stride"), message, "use 8 or 16");
-    }
-    if let Some(kind) =
-        model.first_stage_anchor_generator.as_ref().and_then(|anchors| anchors.anchor_generator_oneof.as_ref())
-        && !matches!(kind, proto::anchor_generator::AnchorGeneratorOneof::GridAnchorGenerator(_))
-    {
-        let message = "the first stage has one feature map, which takes one grid of anchors";
-        findings.error("bad-value", &at("first_stage_anchor_generator"), message, "use grid_anchor_generator");
-    }
-    if model.number_of_stages() < 2 {
-        return;
-    }
-    check_suppression(model.second_stage_post_processing.as_ref(), &at("second_stage_post_processing"), findings);
-    let crop = [
-        ("initial_crop_size", model.initial_crop_size, 512, "14"),
-        ("maxpool_kernel_size", model.maxpool_kernel_size, 64, "2"),
-        ("maxpool_stride", model.maxpool_stride, 64, "2"),
-    ];
-    for (name, value, most, usual) in crop {
-        match value {
-            Some(value) if (1..=most).contains(&value) => {}
-            Some(value) => {
-                let message = format!("`{name}` is {value}, and it must be between 1 and {most}");
-                findings.error("bad-value", &at(name), message, format!("usual: {usual}"));
-            }
-            None => {
-                let message = format!("`{name}` is missing, which the second stage needs");
-                findings.error("missing-field", &at(name), message, format!("add `{name}: {usual}`"));
-            }
-        }
-    }
-    if model.maxpool_kernel_size() > model.initial_crop_size() && model.initial_crop_size() > 0 {
-        let message =
-            format!("a pooling of {} does not fit crops of {}", model.maxpool_kernel_size(), model.initial_crop_size());
-        findings.error("bad-value", &at("maxpool_kernel_size"), message, "usual: 2, with an initial_crop_size of 14");
-    }
-    if model.second_stage_batch_size() > model.first_stage_max_proposals() && model.first_stage_max_proposals() > 0 {
-        let message = format!(
-            "the second stage cannot sample {} of {} proposals",
-            model.second_stage_batch_size(),
-            model.first_stage_max_proposals()
-        );
-        let given = if model.second_stage_batch_size.is_some() {
-            "second_stage_batch_size"
-        } else {
-            "first_stage_max_proposals"
-        };
-        findings.error(
-            "bad-value",
-            &at(given),
-            message,
-            "usual: second_stage_batch_size 64 and first_stage_max_proposals 300",
-        );
-    }
-    for (name, missing) in [
-        ("second_stage_box_predictor", model.second_stage_box_predictor.is_none()),
-        ("second_stage_post_processing", model.second_stage_post_processing.is_none()),
-    ] {
-        if missing {
-            findings.error(
-                "missing-field",
-                &at(name),
-                format!("`{name}` is missing"),
-                format!("add `{name} {{ … }}`, or set number_of_stages to 1"),
-            );
-        }
-    }
-    let weights = [
-        model.first_stage_localization_loss_weight(),
-        model.first_stage_objectness_loss_weight(),
-        model.second_stage_localization_loss_weight(),
-        model.second_stage_classification_loss_weight(),
-    ];
-    if weights == [0.0; 4] {
-        let message = "all losses have the weight 0, so nothing is learnt";
-        findings.error("bad-value", &at("first_stage_localization_loss_weight"), message, "usual: 1.0 or 2.0");
     }
 }

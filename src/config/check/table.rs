@@ -52,7 +52,10 @@ const TPU: &str = "another way to the same numbers, made for TPUs";
 const QUEUE: &str = "queues size themselves here";
 const ANCHORWISE: &str = "the loss is summed over anchors in the end either way";
 const DRAWING: &str = "no pictures are drawn while evaluating; `boxwright predict` draws them";
+const THREE: &str = "networks take three channels here";
+const FPN_ONLY: &str = "only networks with a feature pyramid read it";
 const MASKS: &str = "masks are not trained here";
+const FOR_MASKS: &str = "it is only read for masks, which are refused";
 const KEYPOINTS: &str = "keypoints are not trained here";
 
 #[rustfmt::skip]
@@ -63,7 +66,7 @@ pub(super) const SUPPORT: &[Support] = &[
     ] },
     Support { message: "DetectionModel", rows: &[
         yes("ssd"),
-        no("faster_rcnn", "Faster R-CNN is not trained here yet", ""),
+        yes("faster_rcnn"),
         no("center_net", "CenterNet, which has no anchors, is not trained here; an SSD with a feature pyramid comes nearest", ""),
         no("experimental_model", "models outside the schema are not trained here", ""),
     ] },
@@ -89,17 +92,55 @@ pub(super) const SUPPORT: &[Support] = &[
         no("bifpn", "bidirectional feature pyramids (EfficientDet) are not built here", "remove `bifpn`, and use fpn with a network that has one, like ssd_mobilenet_v2_fpn_keras"),
         no("replace_preprocessor_with_placeholder", "pixel values are always scaled by the network's own rule", ""),
     ] },
+
+    // Faster R-CNN.
+    Support { message: "FasterRcnn", rows: &[
+        yes("number_of_stages"), yes("num_classes"), yes("image_resizer"), yes("feature_extractor"),
+        yes("first_stage_anchor_generator"), yes("first_stage_atrous_rate"),
+        yes("first_stage_box_predictor_conv_hyperparams"), yes("first_stage_box_predictor_kernel_size"),
+        yes("first_stage_box_predictor_depth"), yes("first_stage_minibatch_size"),
+        yes("first_stage_positive_balance_fraction"), yes("first_stage_nms_score_threshold"),
+        yes("first_stage_nms_iou_threshold"), yes("first_stage_max_proposals"),
+        yes("first_stage_localization_loss_weight"), yes("first_stage_objectness_loss_weight"),
+        yes("initial_crop_size"), yes("maxpool_kernel_size"), yes("maxpool_stride"), yes("second_stage_box_predictor"),
+        yes("second_stage_batch_size"), yes("second_stage_balance_fraction"), yes("second_stage_post_processing"),
+        yes("second_stage_localization_loss_weight"), yes("second_stage_classification_loss_weight"),
+        yes("second_stage_classification_loss"), yes("hard_example_miner"), yes("clip_anchors_to_image"),
+        same("second_stage_mask_prediction_loss_weight", FOR_MASKS), same("resize_masks", FOR_MASKS),
+        same("inplace_batchnorm_update", "the running statistics are always updated with the step"),
+        same("return_raw_detections_during_predict", "an extra output, which changes no other"),
+        same("output_final_box_features", "an extra output, which changes no other"),
+        same("output_final_box_rpn_features", "an extra output, which changes no other"),
+        same("use_matmul_crop_and_resize", TPU), same("use_matmul_gather_in_matcher", TPU),
+        same("use_static_balanced_label_sampler", TPU), same("use_static_shapes", TPU),
+        same("use_static_shapes_for_eval", TPU),
+        same("use_partitioned_nms_in_first_stage", "another way to the same proposals"),
+        no("use_combined_nms_in_first_stage", "proposals are suppressed by their own rule only", ""),
+        no("context_config", "Context R-CNN, which remembers other pictures, is not trained here", "remove `context_config`"),
+    ] },
+    Support { message: "FasterRcnnFeatureExtractor", rows: &[
+        yes("type"), yes("first_stage_features_stride"), yes("batch_norm_trainable"),
+        no("conv_hyperparams", FPN_ONLY, "remove `conv_hyperparams`; the network has its own"),
+        no("override_base_feature_extractor_hyperparams", FPN_ONLY, ""),
+        no("pad_to_multiple", FPN_ONLY, ""),
+        no("fpn", "the first stage proposes regions on one feature map here", "remove `fpn`, and use faster_rcnn_resnet50_keras without a pyramid"),
+    ] },
     Support { message: "FeaturePyramidNetworks", rows: &[yes("min_level"), yes("max_level"), yes("additional_layer_depth")] },
     Support { message: "ImageResizer", rows: &[
-        yes("fixed_shape_resizer"),
-        no("keep_aspect_ratio_resizer", "images of different sizes do not fit one batch of an SSD", ""),
-        no("identity_resizer", "a batch needs images of one size", ""),
-        no("conditional_shape_resizer", "a batch needs images of one size", ""),
-        no("pad_to_multiple_resizer", "a batch needs images of one size", ""),
+        yes("fixed_shape_resizer"), yes("keep_aspect_ratio_resizer"), yes("identity_resizer"),
+        yes("conditional_shape_resizer"), yes("pad_to_multiple_resizer"),
     ] },
+    Support { message: "KeepAspectRatioResizer", rows: &[
+        yes("min_dimension"), yes("max_dimension"), yes("resize_method"), yes("pad_to_max_dimension"),
+        yes("per_channel_pad_value"), no("convert_to_grayscale", THREE, ""),
+    ] },
+    Support { message: "ConditionalShapeResizer", rows: &[
+        yes("condition"), yes("size_threshold"), yes("resize_method"), no("convert_to_grayscale", THREE, ""),
+    ] },
+    Support { message: "PadToMultipleResizer", rows: &[yes("multiple"), no("convert_to_grayscale", THREE, "")] },
     Support { message: "FixedShapeResizer", rows: &[
         yes("height"), yes("width"),
-        yes("resize_method"), no("convert_to_grayscale", "networks take three channels here", ""),
+        yes("resize_method"), no("convert_to_grayscale", THREE, ""),
     ] },
     Support { message: "Hyperparams", rows: &[
         yes("op"), yes("regularizer"), yes("initializer"), yes("activation"), yes("batch_norm"),
@@ -141,8 +182,16 @@ pub(super) const SUPPORT: &[Support] = &[
     Support { message: "BoxPredictor", rows: &[
         yes("convolutional_box_predictor"),
         yes("weight_shared_convolutional_box_predictor"),
-        no("mask_rcnn_box_predictor", "it is the head of Faster R-CNN's second stage", ""),
+        yes("mask_rcnn_box_predictor"),
         no("rfcn_box_predictor", "R-FCN is not trained here", ""),
+    ] },
+    Support { message: "MaskRCNNBoxPredictor", rows: &[
+        yes("fc_hyperparams"), yes("use_dropout"), yes("dropout_keep_probability"), yes("box_code_size"),
+        yes("share_box_across_classes"),
+        no("predict_instance_masks", MASKS, ""), no("predict_keypoints", KEYPOINTS, ""),
+        same("conv_hyperparams", FOR_MASKS), same("mask_prediction_conv_depth", FOR_MASKS),
+        same("mask_height", FOR_MASKS), same("mask_width", FOR_MASKS), same("mask_prediction_num_conv_layers", FOR_MASKS),
+        same("masks_are_class_agnostic", FOR_MASKS), same("convolve_then_upsample_masks", FOR_MASKS),
     ] },
     Support { message: "ConvolutionalBoxPredictor", rows: &[
         yes("conv_hyperparams"), yes("min_depth"), yes("max_depth"), yes("num_layers_before_predictor"), yes("use_dropout"),
@@ -429,8 +478,10 @@ pub(super) const CHOICES: &[Choices] = &[
         "ssd_resnet101_v1_fpn", "ssd_resnet152_v1_fpn", "ssd_resnet50_v1_fpn_keras", "ssd_resnet101_v1_fpn_keras",
         "ssd_resnet152_v1_fpn_keras", "ssd_inception_v2", "ssd_vgg16_reduced",
     ] },
-    Choices { message: "FasterRcnnFeatureExtractor", field: "type", honoured: &[] },
-    Choices { message: "Hyperparams", field: "op", honoured: &["CONV"] },
+    Choices { message: "FasterRcnnFeatureExtractor", field: "type", honoured: &[
+        "faster_rcnn_resnet50", "faster_rcnn_resnet101", "faster_rcnn_resnet152", "faster_rcnn_resnet50_keras",
+        "faster_rcnn_resnet101_keras", "faster_rcnn_resnet152_keras", "faster_rcnn_inception_v2",
+    ] },
     Choices { message: "Hyperparams", field: "activation", honoured: &["NONE", "RELU", "RELU_6"] },
     Choices { message: "InputReader", field: "input_type", honoured: &["INPUT_DEFAULT", "TF_EXAMPLE"] },
     Choices { message: "TrainConfig", field: "fine_tune_checkpoint_type", honoured: &["", "detection", "classification", "full"] },

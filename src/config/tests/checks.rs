@@ -50,7 +50,7 @@ fn what_is_not_honoured_is_refused_at_its_line() {
             "unsupported-field",
             "remove `replace_preprocessor_with_placeholder`, or set it to false",
         ),
-        ("model.ssd.image_resizer.keep_aspect_ratio_resizer", "{ }", "unsupported-field", "use fixed_shape_resizer"),
+        ("model.ssd.image_resizer.keep_aspect_ratio_resizer", "{ }", "unsupported-field", "add pad_to_max_dimension"),
         ("model.ssd.box_coder.keypoint_box_coder", "{ }", "unsupported-field", "use faster_rcnn_box_coder"),
         ("model.ssd.loss.localization_loss.l1_localization_loss", "{ }", "unsupported-field", "use weighted_l2"),
         (
@@ -72,7 +72,7 @@ fn what_is_not_honoured_is_refused_at_its_line() {
             "unsupported-field",
             "remove `use_confidences_as_targets`, or set it to false",
         ),
-        ("model.faster_rcnn", "{ }", "unsupported-field", "use ssd"),
+        ("model.center_net", "{ }", "unsupported-field", "use faster_rcnn or ssd"),
         ("model.ssd.box_predictor.rfcn_box_predictor", "{ }", "unsupported-field", "use convolutional_box_predictor"),
         ("graph_rewriter.quantization.delay", "1", "unsupported-field", "remove `graph_rewriter`"),
     ] {
@@ -89,6 +89,55 @@ fn what_is_not_honoured_is_refused_at_its_line() {
     let text = set_field(&template(), "model.ssd.feature_extractor.replace_preprocessor_with_placeholder", "false")
         .expect("set");
     assert_eq!(problems(&text, &DatasetFacts::default()), []);
+}
+
+/// The template of Faster R-CNN with a field set.
+fn faster_rcnn(path: &str, value: &str) -> Vec<Problem> {
+    let values = TemplateValues::of("faster_rcnn_resnet50_v1").expect("a template");
+    let text = pipeline_from_template("faster_rcnn_resnet50_v1", &values).expect("a text");
+    let text = if path.is_empty() { text } else { set_field(&text, path, value).expect("can be set") };
+    problems(&text, &DatasetFacts::default())
+}
+
+#[test]
+fn a_faster_rcnn_is_judged_by_its_own_rules() {
+    assert_eq!(faster_rcnn("", ""), []);
+    let head = "model.faster_rcnn.second_stage_box_predictor";
+    for (path, value, code, fix) in [
+        ("model.faster_rcnn.number_of_stages", "3", "unsupported-value", "use 2"),
+        ("model.faster_rcnn.context_config", "{ }", "unsupported-field", "remove `context_config`"),
+        (
+            "model.faster_rcnn.feature_extractor.type",
+            "faster_rcnn_nas",
+            "unsupported-value",
+            "use faster_rcnn_resnet50",
+        ),
+        ("model.faster_rcnn.feature_extractor.fpn", "{ }", "unsupported-field", "remove `fpn`"),
+        ("model.faster_rcnn.first_stage_box_predictor_conv_hyperparams.op", "FC", "unsupported-value", "use CONV"),
+        (&format!("{head}.convolutional_box_predictor"), "{ }", "unsupported-field", "use mask_rcnn_box_predictor"),
+        (&format!("{head}.mask_rcnn_box_predictor.fc_hyperparams.op"), "CONV", "bad-value", "set op to FC"),
+        (&format!("{head}.mask_rcnn_box_predictor.box_code_size"), "5", "bad-value", "set it to 4"),
+        (&format!("{head}.mask_rcnn_box_predictor.predict_instance_masks"), "true", "unsupported-field", "remove"),
+        ("model.faster_rcnn.maxpool_kernel_size", "20", "bad-value", "usual: 2"),
+    ] {
+        let found = faster_rcnn(path, value);
+        let errors: Vec<_> = found.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        assert!(errors.iter().any(|p| p.code == code && p.fix.starts_with(fix)), "{path}: {value}: {found:?}");
+    }
+    let stride = "model.faster_rcnn.feature_extractor.first_stage_features_stride";
+    assert_eq!(faster_rcnn(stride, "8"), []);
+    let values = TemplateValues::of("faster_rcnn_resnet50_v1").expect("a template");
+    let text = pipeline_from_template("faster_rcnn_resnet50_v1", &values).expect("a text");
+    let text = set_field(&text, "model.faster_rcnn.feature_extractor.type", "faster_rcnn_resnet50_keras").expect("set");
+    let found = problems(&set_field(&text, stride, "8").expect("set"), &DatasetFacts::default());
+    assert_eq!(found.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["conflict"], "Keras' network has one stride");
+    let batch = faster_rcnn("train_config.batch_size", "4");
+    assert_eq!(
+        batch.iter().map(|p| (p.severity, p.code.as_str())).collect::<Vec<_>>(),
+        [(Severity::Warning, "batch-of-many-sizes")]
+    );
+    let scores = faster_rcnn("model.faster_rcnn.second_stage_post_processing.score_converter", "SIGMOID");
+    assert_eq!(scores[0].code, "score-converter", "{scores:?}");
 }
 
 #[test]
@@ -209,7 +258,6 @@ fn tfods_samples_are_judged_without_a_panic() {
                 found.iter().filter(|p| p.severity == Severity::Error && p.code != "path-to-be-configured").collect();
             // What keeps a sample from being trained is one thing that it names.
             let refused = [
-                ("faster_rcnn_", "`faster_rcnn`"),
                 ("centernet_", "`center_net`"),
                 ("ssd_efficientdet_", "EfficientDet"),
                 ("ssd_mobilenet_v1_0.75", "`graph_rewriter`"),

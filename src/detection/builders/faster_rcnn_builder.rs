@@ -291,16 +291,8 @@ fn second_stage(config: &proto::FasterRcnn) -> Built<SecondStageSettings> {
 }
 
 fn refuse_unsupported(config: &proto::FasterRcnn) -> Built<()> {
-    for (set, field) in [
-        (config.inplace_batchnorm_update(), "inplace_batchnorm_update"),
-        (config.use_combined_nms_in_first_stage(), "use_combined_nms_in_first_stage"),
-        (config.return_raw_detections_during_predict(), "return_raw_detections_during_predict"),
-        (config.output_final_box_features(), "output_final_box_features"),
-        (config.output_final_box_rpn_features(), "output_final_box_rpn_features"),
-    ] {
-        if set {
-            return refuse(field, "is not supported; set it to false");
-        }
+    if config.use_combined_nms_in_first_stage() {
+        return refuse("use_combined_nms_in_first_stage", "is not supported; set it to false");
     }
     if config.context_config.is_some() {
         return refuse("context_config", "is not supported; remove it");
