@@ -10,6 +10,7 @@ use crate::cpu;
 use crate::crops::Crops;
 use crate::folded::FoldedPlan;
 use crate::geometry::ConvGeometry;
+use crate::update::Update;
 use burn::backend::flex::FlexTensor;
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, Cube, Flex, backend_extension};
@@ -96,6 +97,42 @@ pub(crate) trait KernelBackend: Backend {
             Activation::None => y,
             activation => Self::activate(y, activation),
         }
+    }
+
+    /// A variable after a rule with one slot: the variable, the slot. Never differentiated.
+    fn update_one(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        slot: FloatTensor<Self>,
+        how: Update,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>) {
+        composed::update_one::<Self>(value, gradient, slot, how)
+    }
+
+    /// A variable after a rule with two slots: the variable, the slots. Never differentiated.
+    fn update_two(
+        value: FloatTensor<Self>,
+        gradient: FloatTensor<Self>,
+        first: FloatTensor<Self>,
+        second: FloatTensor<Self>,
+        how: Update,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        composed::update_two::<Self>(value, gradient, first, second, how)
+    }
+
+    /// The sum of the squares of the gradient as the rules take it. Never differentiated.
+    fn gradient_squares(value: FloatTensor<Self>, gradient: FloatTensor<Self>, how: Update) -> FloatTensor<Self> {
+        composed::gradient_squares::<Self>(value, gradient, how)
+    }
+
+    /// The penalty on a variable. Never differentiated: its slope is the update's.
+    fn penalty(value: FloatTensor<Self>, l1: f32, l2: f32) -> FloatTensor<Self> {
+        composed::penalty::<Self>(value, l1, l2)
+    }
+
+    /// An average, moved towards a value.
+    fn moving_average(average: FloatTensor<Self>, value: FloatTensor<Self>, decay: f32) -> FloatTensor<Self> {
+        composed::moving_average::<Self>(average, value, decay)
     }
 }
 
@@ -295,6 +332,47 @@ impl KernelBackend for Flex {
     fn folded_conv(x: FlexTensor, weight: FlexTensor, bias: FlexTensor, plan: FoldedPlan) -> FlexTensor {
         assert!(is_f32(&[&x, &weight, &bias]), "a folded convolution is in f32 on the CPU");
         cpu::folded_conv(x, weight, bias, &plan)
+    }
+
+    fn update_one(value: FlexTensor, gradient: FlexTensor, slot: FlexTensor, how: Update) -> (FlexTensor, FlexTensor) {
+        if !is_f32(&[&value, &gradient, &slot]) {
+            return composed::update_one::<Self>(value, gradient, slot, how);
+        }
+        cpu::update_one(value, gradient, slot, how)
+    }
+
+    fn update_two(
+        value: FlexTensor,
+        gradient: FlexTensor,
+        first: FlexTensor,
+        second: FlexTensor,
+        how: Update,
+    ) -> (FlexTensor, FlexTensor, FlexTensor) {
+        if !is_f32(&[&value, &gradient, &first, &second]) {
+            return composed::update_two::<Self>(value, gradient, first, second, how);
+        }
+        cpu::update_two(value, gradient, first, second, how)
+    }
+
+    fn gradient_squares(value: FlexTensor, gradient: FlexTensor, how: Update) -> FlexTensor {
+        if !is_f32(&[&value, &gradient]) {
+            return composed::gradient_squares::<Self>(value, gradient, how);
+        }
+        cpu::gradient_squares(value, gradient, how)
+    }
+
+    fn penalty(value: FlexTensor, l1: f32, l2: f32) -> FlexTensor {
+        if !is_f32(&[&value]) {
+            return composed::penalty::<Self>(value, l1, l2);
+        }
+        cpu::penalty(value, l1, l2)
+    }
+
+    fn moving_average(average: FlexTensor, value: FlexTensor, decay: f32) -> FlexTensor {
+        if !is_f32(&[&average, &value]) {
+            return composed::moving_average::<Self>(average, value, decay);
+        }
+        cpu::moving_average(average, value, decay)
     }
 }
 

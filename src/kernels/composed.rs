@@ -4,6 +4,7 @@ use crate::activation::Activation;
 use crate::backend::{ChannelGradients, ConvGradients, NormState, Wanted};
 use crate::crops::Crops;
 use crate::geometry::{ConvGeometry, Padding};
+use crate::update::{ADAM_FIRST, ADAM_SECOND, Update, UpdateRule};
 use burn::backend::ops::{BatchNormTrain, ConvOptions, PadMode};
 use burn::backend::tensor::{BoolTensor, FloatTensor, IntTensor};
 use burn::backend::{Backend, TensorMetadata, get_or_init_device_settings};
@@ -314,4 +315,88 @@ pub(crate) fn crop_and_resize_backward<B: Backend>(
     });
     let sum = B::float_reshape(sum, Shape::new([batch, height, width, channels]));
     B::float_permute(sum, &[0, 3, 1, 2])
+}
+
+/// The gradient with the penalty's slope, times the factor.
+fn whole_gradient<B: Backend>(value: FloatTensor<B>, gradient: FloatTensor<B>, how: Update) -> FloatTensor<B> {
+    let mut gradient = gradient;
+    if how.l2 != 0.0 {
+        gradient = B::float_add(gradient, B::float_mul_scalar(value.clone(), how.l2.into()));
+    }
+    if how.l1 != 0.0 {
+        gradient = B::float_add(gradient, B::float_mul_scalar(B::float_sign(value), how.l1.into()));
+    }
+    if how.factor == 1.0 { gradient } else { B::float_mul_scalar(gradient, how.factor.into()) }
+}
+
+/// `average · keep + value · (1 − keep)`.
+fn mixed<B: Backend>(average: FloatTensor<B>, value: FloatTensor<B>, keep: f32) -> FloatTensor<B> {
+    B::float_add(B::float_mul_scalar(average, keep.into()), B::float_mul_scalar(value, (1.0 - keep).into()))
+}
+
+/// Momentum.
+pub(crate) fn update_one<B: Backend>(
+    value: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    slot: FloatTensor<B>,
+    how: Update,
+) -> (FloatTensor<B>, FloatTensor<B>) {
+    let UpdateRule::Momentum { momentum } = how.rule else {
+        unreachable!("a rule with one slot, not {:?}", how.rule);
+    };
+    let gradient = whole_gradient::<B>(value.clone(), gradient, how);
+    let slot = B::float_add(B::float_mul_scalar(slot, momentum.into()), gradient);
+    (B::float_sub(value, B::float_mul_scalar(slot.clone(), how.rate.into())), slot)
+}
+
+/// RMSProp and Adam.
+pub(crate) fn update_two<B: Backend>(
+    value: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    first: FloatTensor<B>,
+    second: FloatTensor<B>,
+    how: Update,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let gradient = whole_gradient::<B>(value.clone(), gradient, how);
+    let squares = B::float_mul(gradient.clone(), gradient.clone());
+    match how.rule {
+        UpdateRule::RmsProp { decay, momentum, epsilon } => {
+            let first = mixed::<B>(first, squares, decay);
+            let root = B::float_sqrt(B::float_add_scalar(first.clone(), epsilon.into()));
+            let step = B::float_div(B::float_mul_scalar(gradient, how.rate.into()), root);
+            let second = B::float_add(B::float_mul_scalar(second, momentum.into()), step);
+            (B::float_sub(value, second.clone()), first, second)
+        }
+        UpdateRule::Adam { epsilon } => {
+            let first = mixed::<B>(first, gradient, ADAM_FIRST);
+            let second = mixed::<B>(second, squares, ADAM_SECOND);
+            let root = B::float_add_scalar(B::float_sqrt(second.clone()), epsilon.into());
+            let step = B::float_div(B::float_mul_scalar(first.clone(), how.rate.into()), root);
+            (B::float_sub(value, step), first, second)
+        }
+        UpdateRule::Momentum { .. } => unreachable!("a rule with two slots"),
+    }
+}
+
+/// The sum of the squares of the gradient as the rules take it.
+pub(crate) fn gradient_squares<B: Backend>(
+    value: FloatTensor<B>,
+    gradient: FloatTensor<B>,
+    how: Update,
+) -> FloatTensor<B> {
+    let gradient = whole_gradient::<B>(value, gradient, how);
+    B::float_sum(B::float_mul(gradient.clone(), gradient))
+}
+
+/// The penalty on a variable.
+pub(crate) fn penalty<B: Backend>(value: FloatTensor<B>, l1: f32, l2: f32) -> FloatTensor<B> {
+    let squares = B::float_sum(B::float_mul(value.clone(), value.clone()));
+    let magnitudes = B::float_sum(B::float_abs(value));
+    B::float_add(B::float_mul_scalar(squares, (0.5 * l2).into()), B::float_mul_scalar(magnitudes, l1.into()))
+}
+
+/// An average, moved towards a value.
+pub(crate) fn moving_average<B: Backend>(average: FloatTensor<B>, value: FloatTensor<B>, decay: f32) -> FloatTensor<B> {
+    let away = B::float_sub(average.clone(), value);
+    B::float_sub(average, B::float_mul_scalar(away, (1.0 - decay).into()))
 }

@@ -4,7 +4,7 @@
 //! and composes batch normalization from primitives. This room replaces the handful of operators that a
 //! detector is made of: dense and depthwise convolution, pooling, cutting boxes out of a feature map (the second
 //! stage of Faster R-CNN), batch normalization with its activation fused, an affine map with an activation (frozen
-//! batch normalization), and the activation alone.
+//! batch normalization), the activation alone, and the passes of an optimizer over a variable.
 //!
 //! The way of a call: a free function of this file checks the shapes and hands the tensor to burn's dispatch;
 //! [`backend`] names the operators as a backend extension, with a composed version for every device that has
@@ -28,6 +28,7 @@ mod cpu;
 mod crops;
 mod folded;
 mod geometry;
+mod update;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use activation::Activation;
 pub use cpu::buffer::release_unused_memory;
 pub use folded::FoldedConv;
 pub use geometry::{Padding, dilated_size};
+pub use update::{ADAM_FIRST, ADAM_SECOND, Update, UpdateRule, gradient_squares, moving_average, penalty, update};
 
 use backend::KernelBackend;
 use burn::backend::Dispatch;

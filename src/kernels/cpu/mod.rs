@@ -2,7 +2,7 @@
 //!
 //! [`dense`] brings convolutions to matrix products, [`packed`] does so with weights that do not change any more,
 //! [`depthwise`] and [`pool`] work plane by plane, [`channels`] holds the
-//! element-wise operators and their statistics; below them are [`matrix`] (the product), [`gather`] (which pixels
+//! element-wise operators and their statistics, [`update`] those of an optimizer; below them are [`matrix`] (the product), [`gather`] (which pixels
 //! meet which weights), [`simd`] (one body, several instruction sets) and [`buffer`] (memory for results).
 
 pub(crate) mod buffer;
@@ -15,12 +15,14 @@ pub(crate) mod packed;
 mod pool;
 mod shared;
 mod simd;
+mod update;
 
 use crate::activation::Activation;
 use crate::backend::{ChannelGradients, ConvGradients, NormState, Wanted};
 use crate::crops::Crops;
 use crate::folded::FoldedPlan;
 use crate::geometry::ConvGeometry;
+use crate::update::Update;
 use buffer::Buffer;
 use burn::backend::Flex;
 use burn::backend::TensorMetadata;
@@ -317,4 +319,57 @@ pub(crate) fn crop_and_resize_backward(x: FlexTensor, gradient: FlexTensor, crop
     let mut of_x = Buffer::new(x.shape().num_elements());
     pool::crop_and_resize_gradient(&mut of_x, elements(&gradient), crops, channels, [height, width]);
     of_x.into_tensor(x.shape())
+}
+
+pub(crate) fn update_one(
+    value: FlexTensor,
+    gradient: FlexTensor,
+    slot: FlexTensor,
+    how: Update,
+) -> (FlexTensor, FlexTensor) {
+    let (value, gradient) = (contiguous(value), contiguous(gradient));
+    let mut new = Buffer::new(value.shape().num_elements());
+    let slot = in_place(slot, |slot| update::update_one(&mut new, elements(&value), elements(&gradient), slot, how));
+    (new.into_tensor(value.shape()), slot)
+}
+
+pub(crate) fn update_two(
+    value: FlexTensor,
+    gradient: FlexTensor,
+    first: FlexTensor,
+    second: FlexTensor,
+    how: Update,
+) -> (FlexTensor, FlexTensor, FlexTensor) {
+    let (value, gradient) = (contiguous(value), contiguous(gradient));
+    let mut new = Buffer::new(value.shape().num_elements());
+    let mut changed = None;
+    let first = in_place(first, |first| {
+        changed = Some(in_place(second, |second| {
+            update::update_two(&mut new, elements(&value), elements(&gradient), first, second, how);
+        }));
+    });
+    // `in_place` has called what it was given.
+    let second = changed.unwrap_or_else(|| first.clone());
+    (new.into_tensor(value.shape()), first, second)
+}
+
+/// A tensor of one value.
+fn scalar(value: f64) -> FlexTensor {
+    let mut buffer = Buffer::new(1);
+    buffer[0] = value as f32;
+    buffer.into_tensor(Shape::new([1]))
+}
+
+pub(crate) fn gradient_squares(value: FlexTensor, gradient: FlexTensor, how: Update) -> FlexTensor {
+    let (value, gradient) = (contiguous(value), contiguous(gradient));
+    scalar(update::gradient_squares(elements(&value), elements(&gradient), how))
+}
+
+pub(crate) fn penalty(value: FlexTensor, l1: f32, l2: f32) -> FlexTensor {
+    scalar(update::penalty(elements(&contiguous(value)), l1, l2))
+}
+
+pub(crate) fn moving_average(average: FlexTensor, value: FlexTensor, decay: f32) -> FlexTensor {
+    let value = contiguous(value);
+    in_place(average, |average| update::moving_average(average, elements(&value), decay))
 }

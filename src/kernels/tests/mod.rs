@@ -6,6 +6,7 @@ mod norm;
 mod parity;
 mod parity_layers;
 mod pool;
+mod update;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
