@@ -24,6 +24,7 @@ pub mod progress;
 pub mod run_directory;
 mod step;
 pub mod train;
+pub mod variable_rules;
 
 #[cfg(test)]
 mod tests;

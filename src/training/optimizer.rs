@@ -5,50 +5,27 @@
 //! whose epsilon stands outside the bias correction, L2 regularization on just the variables that
 //! have it and inside the gradient that is clipped, clipping by the norm over all variables.
 //!
-//! A step visits the model's parameters once. Slots (momentum, mean squares, moving averages) are
+//! A step visits the model's parameters once, and each is one pass of a kernel. Slots (momentum, mean squares, moving averages) are
 //! kept by parameter, and travel to checkpoints under TensorFlow's names: `NAME/Momentum`, `NAME/RMSProp`.
 
 use std::collections::{BTreeMap, HashMap};
 
 use boxwright_detection::regularizers::Regularizer;
 use boxwright_detection::{DetectionModel, HostTensor, VariableInfo};
+pub use boxwright_kernels::UpdateRule;
+use boxwright_kernels::{ADAM_FIRST, ADAM_SECOND, Update, gradient_squares, moving_average, penalty, update};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-/// Which rule updates the variables.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum UpdateRule {
-    /// `momentum_optimizer`: `a ← momentum·a + g`, `v ← v − rate·a`. Plain gradient descent with momentum 0.
-    Momentum {
-        /// `momentum_optimizer_value`.
-        momentum: f32,
-    },
-    /// `rms_prop_optimizer`: `ms ← decay·ms + (1 − decay)·g²`, `mom ← momentum·mom + rate·g/√(ms + epsilon)`, `v ← v − mom`.
-    RmsProp {
-        /// `decay`.
-        decay: f32,
-        /// `momentum_optimizer_value`.
-        momentum: f32,
-        /// `epsilon`.
-        epsilon: f32,
-    },
-    /// `adam_optimizer` with TensorFlow's constants 0.9 and 0.999:
-    /// `v ← v − rate·√(1 − 0.999ᵗ)/(1 − 0.9ᵗ) · m/(√s + epsilon)`.
-    Adam {
-        /// `epsilon`.
-        epsilon: f32,
-    },
-}
+use crate::variable_rules::VariableRules;
 
-impl UpdateRule {
-    /// The names of the slots, as TensorFlow appends them to the variable's, with what they start at.
-    fn slots(self) -> &'static [(&'static str, f32)] {
-        match self {
-            Self::Momentum { .. } => &[("Momentum", 0.0)],
-            Self::RmsProp { .. } => &[("RMSProp", 1.0), ("RMSProp_1", 0.0)],
-            Self::Adam { .. } => &[("Adam", 0.0), ("Adam_1", 0.0)],
-        }
+/// The names of a rule's slots, as TensorFlow appends them to the variable's, with what they start at.
+fn slots_of(rule: UpdateRule) -> &'static [(&'static str, f32)] {
+    match rule {
+        UpdateRule::Momentum { .. } => &[("Momentum", 0.0)],
+        UpdateRule::RmsProp { .. } => &[("RMSProp", 1.0), ("RMSProp_1", 0.0)],
+        UpdateRule::Adam { .. } => &[("Adam", 0.0), ("Adam_1", 0.0)],
     }
 }
 
@@ -70,6 +47,7 @@ pub struct OptimizerSettings {
 pub struct Optimizer {
     settings: OptimizerSettings,
     infos: HashMap<ParamId, VariableInfo>,
+    rules: VariableRules,
     slots: BTreeMap<&'static str, GradientsParams>,
     /// Steps taken, for Adam's bias correction.
     steps: u64,
@@ -79,30 +57,52 @@ impl Optimizer {
     /// An optimizer for a model with these variables, whose slots are at their start values.
     pub fn new(settings: OptimizerSettings, variables: impl IntoIterator<Item = VariableInfo>) -> Self {
         let infos = variables.into_iter().map(|info| (info.id, info)).collect();
-        Self { settings, infos, slots: BTreeMap::new(), steps: 0 }
+        Self { settings, infos, rules: VariableRules::default(), slots: BTreeMap::new(), steps: 0 }
+    }
+
+    /// The same, with variables that are left alone or whose gradients are multiplied.
+    pub fn with_rules(self, rules: VariableRules) -> Self {
+        Self { rules, ..self }
     }
 
     /// Takes one step down the gradients.
     ///
     /// `grads` are those of the detection losses alone; the regularization's are added here.
     pub fn step<M: Module>(&mut self, model: M, mut grads: GradientsParams, rate: f64) -> M {
-        model.visit(&mut AddRegularization { infos: &self.infos, grads: &mut grads });
+        self.steps += 1;
+        let plans = self.plans(rate as f32);
         let scale = self.settings.clip_norm.and_then(|limit| {
-            let mut squares = SquareSum { grads: &grads, sum: None };
+            let mut squares = SquareSum { plans: &plans, grads: &grads, sum: None };
             model.visit(&mut squares);
             let norm = squares.sum?.into_scalar::<f32>().sqrt();
             // As `clip_by_global_norm`: only ever down, and NaN stays NaN for the caller to see.
             (norm > limit).then(|| limit / norm)
         });
-        self.steps += 1;
-        model.map(&mut Update {
+        model.map(&mut Move {
             settings: &self.settings,
+            plans: &plans,
             slots: &mut self.slots,
             grads: &mut grads,
-            scale,
-            rate: rate as f32,
-            steps: self.steps,
+            scale: scale.unwrap_or(1.0),
         })
+    }
+
+    /// How each variable moves in this step; those that are left alone are missing.
+    fn plans(&self, rate: f32) -> HashMap<ParamId, Update> {
+        let rule = self.settings.rule;
+        let rate = match rule {
+            UpdateRule::Adam { .. } => {
+                let t = i32::try_from(self.steps).unwrap_or(i32::MAX);
+                rate * (1.0 - ADAM_SECOND.powi(t)).sqrt() / (1.0 - ADAM_FIRST.powi(t))
+            }
+            _ => rate,
+        };
+        let trained = self.infos.values().filter(|info| self.rules.is_trained(&info.name));
+        let plan = |info: &VariableInfo| {
+            let (l1, l2) = weights_of(info.regularizer);
+            Update { rule, rate, l1, l2, factor: self.rules.factor(&info.name) }
+        };
+        trained.map(|info| (info.id, plan(info))).collect()
     }
 
     /// The regularization part of TFOD's total loss: half the weighted sum of squares of every
@@ -134,7 +134,7 @@ impl Optimizer {
     pub fn restore(&mut self, model: &DetectionModel, slots: &BTreeMap<String, HostTensor>, steps: u64) {
         self.steps = steps;
         self.slots.clear();
-        let kinds = self.settings.rule.slots().iter().map(|(name, _)| *name).chain([AVERAGE_SLOT]);
+        let kinds = slots_of(self.settings.rule).iter().map(|(name, _)| *name).chain([AVERAGE_SLOT]);
         for slot in kinds {
             let suffix = format!("/{slot}");
             let named: BTreeMap<String, HostTensor> = slots
@@ -160,41 +160,40 @@ impl Optimizer {
     }
 }
 
-/// Adds the regularizers' gradients to those of the losses.
-struct AddRegularization<'a> {
-    infos: &'a HashMap<ParamId, VariableInfo>,
-    grads: &'a mut GradientsParams,
+/// The weights of a regularizer's penalties, L1 and L2.
+fn weights_of(regularizer: Regularizer) -> (f32, f32) {
+    match regularizer {
+        Regularizer::None => (0.0, 0.0),
+        Regularizer::L1(weight) => (weight, 0.0),
+        Regularizer::L2(weight) => (0.0, weight),
+    }
 }
 
-impl ModuleVisitor for AddRegularization<'_> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let regularizer = self.infos.get(&param.id).map(|info| info.regularizer).unwrap_or_default();
-        if regularizer == Regularizer::None {
-            return;
-        }
-        let Some(grad) = self.grads.remove::<D>(param.id) else { return };
-        let grad = match regularizer.gradient(param.val().inner()) {
-            Some(slope) => grad + slope,
-            None => grad,
-        };
-        self.grads.register(param.id, grad);
+/// The sum of two losses or squares, one of which may not be there yet.
+fn plus(sum: Option<Tensor<1>>, part: Tensor<1>) -> Tensor<1> {
+    match sum {
+        Some(sum) => sum + part,
+        None => part,
     }
+}
+
+/// A variable's value without its gradient tape.
+fn plain<const D: usize>(param: &Param<Tensor<D>>) -> Tensor<D> {
+    let value = param.val();
+    if value.device().is_autodiff() { value.inner() } else { value }
 }
 
 /// The sum of the squares of all gradients, in the order of the parameters.
 struct SquareSum<'a> {
+    plans: &'a HashMap<ParamId, Update>,
     grads: &'a GradientsParams,
     sum: Option<Tensor<1>>,
 }
 
 impl ModuleVisitor for SquareSum<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let Some(grad) = self.grads.get::<D>(param.id) else { return };
-        let squares = grad.square().sum();
-        self.sum = Some(match self.sum.take() {
-            Some(sum) => sum + squares,
-            None => squares,
-        });
+        let (Some(plan), Some(grad)) = (self.plans.get(&param.id), self.grads.get::<D>(param.id)) else { return };
+        self.sum = Some(plus(self.sum.take(), gradient_squares(plain(param), grad, *plan)));
     }
 }
 
@@ -209,31 +208,23 @@ impl ModuleVisitor for RegularizationLoss<'_> {
         if regularizer == Regularizer::None {
             return;
         }
-        let mut value = param.val();
-        if value.device().is_autodiff() {
-            value = value.inner();
-        }
-        let Some(part) = regularizer.loss(value) else { return };
-        self.sum = Some(match self.sum.take() {
-            Some(sum) => sum + part,
-            None => part,
-        });
+        let (l1, l2) = weights_of(regularizer);
+        self.sum = Some(plus(self.sum.take(), penalty(plain(param), l1, l2)));
     }
 }
 
 /// The update itself, parameter by parameter.
-struct Update<'a> {
+struct Move<'a> {
     settings: &'a OptimizerSettings,
+    plans: &'a HashMap<ParamId, Update>,
     slots: &'a mut BTreeMap<&'static str, GradientsParams>,
     grads: &'a mut GradientsParams,
-    scale: Option<f32>,
-    rate: f32,
-    steps: u64,
+    /// What all gradients are scaled by, so that their norm stays in its limit.
+    scale: f32,
 }
 
-impl Update<'_> {
-    fn take<const D: usize>(&mut self, slot: &'static str, id: ParamId, like: &Tensor<D>) -> Tensor<D> {
-        let start = self.settings.rule.slots().iter().find(|(name, _)| *name == slot).map_or(0.0, |(_, start)| *start);
+impl Move<'_> {
+    fn take<const D: usize>(&mut self, (slot, start): (&'static str, f32), id: ParamId, like: &Tensor<D>) -> Tensor<D> {
         let slots = self.slots.entry(slot).or_default();
         slots.remove::<D>(id).unwrap_or_else(|| Tensor::full(like.shape(), start, &like.device()))
     }
@@ -242,54 +233,35 @@ impl Update<'_> {
         self.slots.entry(slot).or_default().register(id, value);
     }
 
-    /// How far the variable moves, with its slots brought up to date.
-    fn movement<const D: usize>(&mut self, id: ParamId, grad: Tensor<D>) -> Tensor<D> {
-        match self.settings.rule {
-            UpdateRule::Momentum { momentum } => {
-                let accumulator = self.take("Momentum", id, &grad) * momentum + grad;
-                self.put("Momentum", id, accumulator.clone());
-                accumulator * self.rate
-            }
-            UpdateRule::RmsProp { decay, momentum, epsilon } => {
-                let mean_square = self.take("RMSProp", id, &grad) * decay + grad.clone().square() * (1.0 - decay);
-                self.put("RMSProp", id, mean_square.clone());
-                let step = grad * self.rate / (mean_square + epsilon).sqrt();
-                let accumulator = self.take("RMSProp_1", id, &step) * momentum + step;
-                self.put("RMSProp_1", id, accumulator.clone());
-                accumulator
-            }
-            UpdateRule::Adam { epsilon } => {
-                let (b1, b2) = (0.9f32, 0.999f32);
-                let first = self.take("Adam", id, &grad) * b1 + grad.clone() * (1.0 - b1);
-                let second = self.take("Adam_1", id, &grad) * b2 + grad.square() * (1.0 - b2);
-                self.put("Adam", id, first.clone());
-                self.put("Adam_1", id, second.clone());
-                let t = i32::try_from(self.steps).unwrap_or(i32::MAX);
-                let corrected = self.rate * (1.0 - b2.powi(t)).sqrt() / (1.0 - b1.powi(t));
-                first * corrected / (second.sqrt() + epsilon)
-            }
+    /// The variable after the step, with its slots brought up to date.
+    fn moved<const D: usize>(&mut self, id: ParamId, old: Tensor<D>, grad: Tensor<D>, plan: Update) -> Tensor<D> {
+        let names = slots_of(plan.rule);
+        let first = self.take(names[0], id, &old);
+        let second = names.get(1).map(|&name| self.take(name, id, &old));
+        let plan = Update { factor: plan.factor * self.scale, ..plan };
+        let (new, first, second) = update(old, grad, first, second, plan);
+        self.put(names[0].0, id, first);
+        if let (Some(second), Some((name, _))) = (second, names.get(1)) {
+            self.put(name, id, second);
         }
+        new
     }
 }
 
-impl ModuleMapper for Update<'_> {
+impl ModuleMapper for Move<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let (id, tensor, mapper) = param.consume();
-        let Some(mut grad) = self.grads.remove::<D>(id) else {
+        let (Some(grad), Some(&plan)) = (self.grads.remove::<D>(id), self.plans.get(&id)) else {
             return Param::from_mapped_value(id, tensor, mapper);
         };
-        if let Some(scale) = self.scale {
-            grad = grad * scale;
-        }
         let old = tensor.inner();
-        let movement = self.movement(id, grad);
-        if let Some(decay) = self.settings.moving_average_decay {
-            let slots = self.slots.entry(AVERAGE_SLOT).or_default();
-            let average = slots.remove::<D>(id).unwrap_or_else(|| old.clone());
-            let new = old.clone() - movement.clone();
-            slots.register(id, average.clone() - (average - new) * (1.0 - decay));
-        }
-        let new = old - movement;
+        let Some(decay) = self.settings.moving_average_decay else {
+            let new = self.moved(id, old, grad, plan);
+            return Param::from_mapped_value(id, Tensor::from_inner(new).require_grad(), mapper);
+        };
+        let average = self.slots.entry(AVERAGE_SLOT).or_default().remove::<D>(id).unwrap_or_else(|| old.clone());
+        let new = self.moved(id, old, grad, plan);
+        self.put(AVERAGE_SLOT, id, moving_average(average, new.clone(), decay));
         Param::from_mapped_value(id, Tensor::from_inner(new).require_grad(), mapper)
     }
 }
@@ -323,9 +295,7 @@ struct Harvest<'a> {
 impl ModuleVisitor for Harvest<'_> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         if self.ids.contains(&param.id) {
-            let value = param.val();
-            let value = if value.device().is_autodiff() { value.inner() } else { value };
-            self.tensors.register(param.id, value);
+            self.tensors.register(param.id, plain(param));
         }
     }
 }
