@@ -13,6 +13,7 @@ use crate::activation::Activation;
 use crate::backend::KernelBackend;
 use crate::cpu::packed::PackedWeight;
 use crate::geometry::{ConvGeometry, Padding};
+use crate::layer_shape::{LayerShape, traced};
 
 /// How a folded convolution is done: everything but its tensors.
 #[derive(Debug, Clone)]
@@ -87,6 +88,16 @@ impl FoldedConv {
             self.dilation,
             padding,
         );
+        let shape = || LayerShape::Folded {
+            input: x.dims(),
+            out,
+            window: geometry.window(),
+            depthwise: self.depthwise,
+            activation: self.activation,
+        };
+        if let Some(y) = traced(&x, shape) {
+            return y;
+        }
         let plan = FoldedPlan {
             geometry,
             activation: self.activation,

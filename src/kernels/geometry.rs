@@ -1,5 +1,7 @@
 //! Where a kernel lies on its input: padding, stride, and the size of what comes out.
 
+use crate::layer_shape::Window;
+
 /// Rows and columns of zeros around the input of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub struct Padding {
@@ -83,6 +85,12 @@ impl ConvGeometry {
         );
         let output = [0, 1].map(|axis| (padded[axis] - reach[axis]) / stride[axis] + 1);
         Self { input, kernel, stride, dilation, padding, output }
+    }
+
+    /// How the kernel lies, without the input.
+    pub fn window(&self) -> Window {
+        let Self { kernel, stride, dilation, padding, .. } = *self;
+        Window { kernel, stride, dilation, padding }
     }
 
     /// Height and width of the input with its padding.

@@ -28,6 +28,7 @@ mod cpu;
 mod crops;
 mod folded;
 mod geometry;
+mod layer_shape;
 mod update;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use activation::Activation;
 pub use cpu::buffer::release_unused_memory;
 pub use folded::FoldedConv;
 pub use geometry::{Padding, dilated_size};
+pub use layer_shape::{LayerShape, Window, trace};
 pub use update::{ADAM_FIRST, ADAM_SECOND, Update, UpdateRule, gradient_squares, moving_average, penalty, update};
 
 use backend::KernelBackend;
@@ -44,6 +46,7 @@ use burn::backend::Dispatch;
 use burn::tensor::Tensor;
 use crops::Crops;
 use geometry::ConvGeometry;
+use layer_shape::traced;
 use std::sync::Arc;
 
 /// Dense 2-D convolution (cross-correlation, as in every detection framework), with an optional bias.
@@ -84,6 +87,10 @@ pub fn dilated_conv2d(
         weight.dims()
     );
     let geometry = ConvGeometry::dilated("conv2d", [height, width], [kernel_h, kernel_w], stride, dilation, padding);
+    let shape = || LayerShape::Convolution { input: x.dims(), out, window: geometry.window(), bias: bias.is_some() };
+    if let Some(y) = traced(&x, shape) {
+        return y;
+    }
     match bias {
         None => Tensor::from_dispatch(<Dispatch as KernelBackend>::dense_conv(
             x.into_dispatch(),
@@ -119,6 +126,9 @@ pub fn depthwise_conv2d(x: Tensor<4>, weight: Tensor<4>, stride: [usize; 2], pad
         weight.dims()
     );
     let geometry = ConvGeometry::new("depthwise_conv2d", [height, width], [kernel_h, kernel_w], stride, padding);
+    if let Some(y) = traced(&x, || LayerShape::Depthwise { input: x.dims(), window: geometry.window() }) {
+        return y;
+    }
     Tensor::from_dispatch(<Dispatch as KernelBackend>::depthwise_conv(
         x.into_dispatch(),
         weight.into_dispatch(),
@@ -144,6 +154,9 @@ pub fn batch_norm_train(
     activation: Activation,
 ) -> (Tensor<4>, Tensor<1>, Tensor<1>) {
     check_channels("batch_norm_train", &x, &[("gamma", &gamma), ("beta", &beta)]);
+    if let Some(y) = traced(&x, || LayerShape::BatchNorm { input: x.dims(), activation }) {
+        return (y, gamma.zeros_like(), gamma.ones_like());
+    }
     let (y, mean, variance) = <Dispatch as KernelBackend>::norm_activation(
         x.into_dispatch(),
         gamma.into_dispatch(),
@@ -165,6 +178,9 @@ pub fn batch_norm_train(
 /// On shapes that do not fit together.
 pub fn affine_activation(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, activation: Activation) -> Tensor<4> {
     check_channels("affine_activation", &x, &[("scale", &scale), ("shift", &shift)]);
+    if let Some(y) = traced(&x, || LayerShape::FrozenBatchNorm { input: x.dims(), activation }) {
+        return y;
+    }
     Tensor::from_dispatch(<Dispatch as KernelBackend>::affine(
         x.into_dispatch(),
         scale.into_dispatch(),
@@ -175,9 +191,12 @@ pub fn affine_activation(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>, activ
 
 /// The activation alone. The gradient at the corners (0, and 6 for ReLU6) is zero, as in TensorFlow.
 pub fn activation(x: Tensor<4>, activation: Activation) -> Tensor<4> {
-    match activation {
-        Activation::None => x,
-        _ => Tensor::from_dispatch(<Dispatch as KernelBackend>::activate(x.into_dispatch(), activation)),
+    if activation == Activation::None {
+        return x;
+    }
+    match traced(&x, || LayerShape::Activation { input: x.dims(), activation }) {
+        Some(y) => y,
+        None => Tensor::from_dispatch(<Dispatch as KernelBackend>::activate(x.into_dispatch(), activation)),
     }
 }
 
@@ -190,6 +209,9 @@ pub fn activation(x: Tensor<4>, activation: Activation) -> Tensor<4> {
 /// On a zero stride or kernel, a kernel larger than the padded input, or padding as large as the kernel.
 pub fn max_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2], padding: Padding) -> Tensor<4> {
     let geometry = pool_geometry("max_pool2d", &x, kernel, stride, padding);
+    if let Some(y) = traced(&x, || LayerShape::MaxPool { input: x.dims(), window: geometry.window() }) {
+        return y;
+    }
     Tensor::from_dispatch(<Dispatch as KernelBackend>::max_pool(x.into_dispatch(), geometry))
 }
 
@@ -202,6 +224,9 @@ pub fn max_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2], padding:
 /// As [`max_pool2d`].
 pub fn avg_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2], padding: Padding) -> Tensor<4> {
     let geometry = pool_geometry("avg_pool2d", &x, kernel, stride, padding);
+    if let Some(y) = traced(&x, || LayerShape::MeanPool { input: x.dims(), window: geometry.window() }) {
+        return y;
+    }
     Tensor::from_dispatch(<Dispatch as KernelBackend>::avg_pool(x.into_dispatch(), geometry))
 }
 
@@ -236,8 +261,29 @@ pub fn crop_and_resize(x: Tensor<4>, boxes: &[[f32; 4]], images: &[usize], size:
     let batch = x.dims()[0];
     assert_eq!(boxes.len(), images.len(), "crop_and_resize: an image for each box");
     assert!(images.iter().all(|&image| image < batch), "crop_and_resize: an image beyond the batch of {batch}");
+    let shape = || LayerShape::CropAndResize { input: x.dims(), boxes: boxes.len(), size };
+    if let Some(y) = traced(&x, shape) {
+        return y;
+    }
     let crops = Crops { boxes: boxes.to_vec(), images: images.to_vec(), size };
     Tensor::from_dispatch(<Dispatch as KernelBackend>::crop_and_resize(x.into_dispatch(), Arc::new(crops)))
+}
+
+/// A fully connected layer: `x · weight + bias`, by burn's own operators on every device.
+///
+/// # Shapes
+/// `x`: `[rows, in]`, `weight`: `[in, out]`, `bias`: `[out]`; result: `[rows, out]`
+///
+/// # Panics
+/// On shapes that do not fit together.
+pub fn fully_connected(x: Tensor<2>, weight: Tensor<2>, bias: Tensor<1>) -> Tensor<2> {
+    let ([rows, inputs], [of_weight, outputs]) = (x.dims(), weight.dims());
+    assert_eq!(inputs, of_weight, "fully_connected: the input has {inputs} columns, the weight expects {of_weight}");
+    assert_eq!(bias.dims(), [outputs], "fully_connected: one bias for each column of the result");
+    match traced(&x, || LayerShape::FullyConnected { rows, inputs, outputs }) {
+        Some(y) => y.reshape([rows, outputs]),
+        None => x.matmul(weight) + bias.unsqueeze(),
+    }
 }
 
 fn check_channels(operator: &str, x: &Tensor<4>, parameters: &[(&str, &Tensor<1>)]) {

@@ -2,6 +2,7 @@
 
 mod composed;
 mod conv;
+mod layer_shape;
 mod norm;
 mod parity;
 mod parity_layers;
