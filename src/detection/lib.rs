@@ -40,6 +40,6 @@ mod tests;
 pub use layers::Mode;
 pub use meta_architectures::faster_rcnn::FasterRcnnModel;
 pub use meta_architectures::ssd::{Losses, Predictions, SsdModel};
-pub use meta_architectures::{DetectionModel, LossPart};
+pub use meta_architectures::{DetectionModel, Detector, Folded, LossPart};
 pub use target_assigner::Groundtruth;
 pub use variables::{HostTensor, LoadReport, VariableInfo};

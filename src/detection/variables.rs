@@ -72,6 +72,15 @@ impl Layout {
         }
     }
 
+    /// The device's shape of a kernel of this TensorFlow shape.
+    pub(crate) fn device_shape(self, [a, b, c, d]: [usize; 4]) -> [usize; 4] {
+        match self {
+            Self::Plain => [a, b, c, d],
+            Self::Kernel => [d, c, a, b],
+            Self::DepthwiseKernel => [c, d, a, b],
+        }
+    }
+
     /// Values in the device's order, for a tensor of this TensorFlow shape; with the device's shape.
     pub(crate) fn to_device(self, shape: &[usize], data: &[f32]) -> (Vec<usize>, Vec<f32>) {
         match (self, shape) {
@@ -190,10 +199,9 @@ struct Loader {
 impl ModuleMapper for Loader {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let Some((shape, data)) = self.ready.remove(&param.id) else { return param };
-        let (id, old, mapper) = param.consume();
-        let new = Tensor::from_data(TensorData::new(data, shape), &old.device());
-        let new = if old.is_require_grad() { new.require_grad() } else { new };
-        Param::from_mapped_value(id, new, mapper)
+        let new = Tensor::from_data(TensorData::new(data, shape), &param.lazy_device());
+        let id = param.id;
+        param.transform_for_load(new, id)
     }
 }
 

@@ -9,7 +9,7 @@ use boxwright_core::evaluation::{DetectedImage, EvaluationError, EvaluationResul
 use boxwright_core::label_map::LabelMap;
 use boxwright_core::run::{ImageDetections, ProgressEvent, RunDetections};
 use boxwright_detection::image_resizer::ImageResizer;
-use boxwright_detection::{DetectionModel, builders};
+use boxwright_detection::{DetectionModel, Detector, builders};
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::TrainingError;
@@ -99,12 +99,13 @@ pub fn evaluate_model(
     let mut detected = Vec::with_capacity(data.len());
     let mut found = RunDetections { step, images: Vec::with_capacity(data.len()) };
     let begin = Instant::now();
+    let detector = model.detector();
     for first in (0..data.len()).step_by(BATCH) {
         let examples =
             (first..data.len().min(first + BATCH)).map(|i| data.dataset.load(i)).collect::<Result<Vec<_>, _>>()?;
         let pictures: Vec<(&[u8], usize, usize)> =
             examples.iter().map(|e| (&e.rgb[..], e.size.height as usize, e.size.width as usize)).collect();
-        let detections = detect_pictures(model, &data.resizer, &pictures, device);
+        let detections = detect_pictures(&detector, &data.resizer, &pictures, device);
         for (example, detections) in examples.iter().zip(detections) {
             groundtruth.push(GroundtruthImage { image: example.name.clone(), boxes: example.groundtruth() });
             detected.push(DetectedImage {
@@ -135,7 +136,7 @@ fn in_evaluation(error: EvaluationError) -> TrainingError {
 
 /// Detections in pictures of whatever size, each `(rgb, height, width)`.
 pub fn detect_pictures(
-    model: &DetectionModel,
+    detector: &Detector,
     resizer: &ImageResizer,
     pictures: &[(&[u8], usize, usize)],
     device: &Device,
@@ -147,7 +148,7 @@ pub fn detect_pictures(
     let mut flush = |planes: &mut Vec<f32>, true_shapes: &mut Vec<[usize; 2]>, (height, width): (usize, usize)| {
         if !true_shapes.is_empty() {
             let data = TensorData::new(std::mem::take(planes), [true_shapes.len(), 3, height, width]);
-            results.extend(model.detect(Tensor::from_data(data, device), true_shapes));
+            results.extend(detector.detect(Tensor::from_data(data, device), true_shapes));
             true_shapes.clear();
         }
     };

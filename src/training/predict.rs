@@ -6,7 +6,7 @@ use boxwright_config::{Pipeline, proto};
 use boxwright_core::Detection;
 use boxwright_core::label_map::LabelMap;
 use boxwright_detection::image_resizer::ImageResizer;
-use boxwright_detection::{DetectionModel, builders};
+use boxwright_detection::{DetectionModel, Detector, builders};
 use boxwright_formats::picture::Picture;
 use boxwright_weights::read_checkpoint;
 use burn::tensor::Device;
@@ -72,7 +72,8 @@ pub fn last_checkpoint(model_dir: &Path) -> Result<PathBuf, TrainingError> {
 
 /// A detector for pictures: model, labels and device.
 pub struct Predictor {
-    loaded: LoadedModel,
+    detector: Detector,
+    resizer: ImageResizer,
     device: Device,
     labels: LabelMap,
 }
@@ -100,7 +101,7 @@ impl Predictor {
         };
         let (device, _) = open_device(choice)?;
         let loaded = load_checkpoint(&pipeline.config, &file, &run, checkpoint, &device)?;
-        Ok(Self { loaded, device, labels })
+        Ok(Self { detector: loaded.model.detector(), resizer: loaded.resizer, device, labels })
     }
 
     /// The classes.
@@ -111,8 +112,7 @@ impl Predictor {
     /// The objects in a picture with at least this score, best first.
     pub fn detect(&self, picture: &Picture, min_confidence: f32) -> Vec<Detection> {
         let (height, width) = (picture.size.height as usize, picture.size.width as usize);
-        let mut found =
-            detect_pictures(&self.loaded.model, &self.loaded.resizer, &[(&picture.rgb, height, width)], &self.device);
+        let mut found = detect_pictures(&self.detector, &self.resizer, &[(&picture.rgb, height, width)], &self.device);
         let mut detections = found.pop().unwrap_or_default();
         detections.retain(|d| d.score >= min_confidence);
         detections

@@ -68,13 +68,9 @@ impl BatchNorm {
 
     /// Normalizes and activates. In [`Mode::Train`] the moving statistics are brought up to date.
     pub fn forward(&self, x: Tensor<4>, activation: Activation, mode: Mode) -> Tensor<4> {
-        let device = x.device();
-        let or = |param: &Option<Param<Tensor<1>>>, value: f32| {
-            param.as_ref().map_or_else(|| Tensor::full([self.channels], value, &device), Param::val)
-        };
-        let (gamma, beta) = (or(&self.gamma, 1.0), or(&self.beta, 0.0));
         if mode == Mode::Train && self.params.train {
             let [batch, _, height, width] = x.dims();
+            let (gamma, beta) = self.gamma_and_beta(&x.device());
             let (y, mean, variance) = batch_norm_train(x, gamma, beta, self.params.epsilon, activation);
             let count = (batch * height * width) as f64;
             let bessel = (count / (count - 1.0).max(1.0)) as f32;
@@ -82,10 +78,24 @@ impl BatchNorm {
             self.moving_variance.update(variance * bessel, self.params.decay);
             return y;
         }
-        let inverse = (self.moving_variance.value() + self.params.epsilon).sqrt().recip();
-        let scale = gamma * inverse;
-        let shift = beta - self.moving_mean.value() * scale.clone();
+        let (scale, shift) = self.affine();
         affine_activation(x, scale, shift, activation)
+    }
+
+    /// What the moving statistics make of it: a factor and a summand for each channel.
+    pub(super) fn affine(&self) -> (Tensor<1>, Tensor<1>) {
+        let variance = self.moving_variance.value();
+        let (gamma, beta) = self.gamma_and_beta(&variance.device());
+        let scale = gamma * (variance + self.params.epsilon).sqrt().recip();
+        let shift = beta - self.moving_mean.value() * scale.clone();
+        (scale, shift)
+    }
+
+    fn gamma_and_beta(&self, device: &Device) -> (Tensor<1>, Tensor<1>) {
+        let or = |param: &Option<Param<Tensor<1>>>, value: f32| {
+            param.as_ref().map_or_else(|| Tensor::full([self.channels], value, device), Param::val)
+        };
+        (or(&self.gamma, 1.0), or(&self.beta, 0.0))
     }
 
     /// Lists the variables of the layer `scope`, below its `BatchNorm`.

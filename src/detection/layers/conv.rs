@@ -2,9 +2,9 @@
 
 use boxwright_kernels::{Activation, Padding, activation, conv2d, depthwise_conv2d, dilated_conv2d, dilated_size};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
-use super::{BatchNorm, BatchNormParams, Pass};
+use super::{BatchNorm, BatchNormParams, Pass, drawn};
 use crate::initializers::{FanMode, Initializer};
 use crate::regularizers::Regularizer;
 use crate::variables::{Described, Layout, VariableInfo};
@@ -49,7 +49,7 @@ pub enum PaddingRule {
 }
 
 impl PaddingRule {
-    fn padding(self, input: [usize; 2], kernel: usize, stride: usize) -> Padding {
+    pub(super) fn padding(self, input: [usize; 2], kernel: usize, stride: usize) -> Padding {
         match self {
             Self::Same => Padding::same(input, [kernel; 2], [stride; 2]),
             Self::Explicit => {
@@ -63,15 +63,15 @@ impl PaddingRule {
 
 /// What a layer is, beside its weights.
 #[derive(Clone, Debug)]
-struct ConvSpec {
+pub(super) struct ConvSpec {
     scope: String,
-    depthwise: bool,
-    kernel: usize,
-    stride: usize,
+    pub(super) depthwise: bool,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
     /// How far apart the weights lie.
-    rate: usize,
-    padding: PaddingRule,
-    activation: Activation,
+    pub(super) rate: usize,
+    pub(super) padding: PaddingRule,
+    pub(super) activation: Activation,
     regularizer: Regularizer,
     /// Of the depthwise half of a separable convolution.
     depthwise_regularizer: Regularizer,
@@ -81,12 +81,12 @@ struct ConvSpec {
 #[derive(Module, Debug)]
 pub struct ConvLayer {
     /// The first half of a separable convolution; stride and padding are then this half's.
-    depthwise_weights: Option<Param<Tensor<4>>>,
-    weights: Param<Tensor<4>>,
-    biases: Option<Param<Tensor<1>>>,
-    batch_norm: Option<BatchNorm>,
+    pub(super) depthwise_weights: Option<Param<Tensor<4>>>,
+    pub(super) weights: Param<Tensor<4>>,
+    pub(super) biases: Option<Param<Tensor<1>>>,
+    pub(super) batch_norm: Option<BatchNorm>,
     #[module(skip)]
-    spec: ConvSpec,
+    pub(super) spec: ConvSpec,
 }
 
 impl ConvLayer {
@@ -97,7 +97,7 @@ impl ConvLayer {
 
     /// Channels that come out.
     pub fn out_channels(&self) -> usize {
-        self.weights.shape()[0]
+        self.weights.lazy_shape()[0]
     }
 
     /// Rows and columns that come out of an input of `[height, width]`.
@@ -112,6 +112,9 @@ impl ConvLayer {
     /// # Shapes
     /// `[batch, in, height, width]` to `[batch, out, height / stride, width / stride]`, rounded up.
     pub fn forward(&self, x: Tensor<4>, pass: &mut Pass<'_>) -> Tensor<4> {
+        if let Some(folded) = pass.folded(self.weights.id, 0) {
+            return folded.forward(x);
+        }
         let y = self.convolve(x, pass);
         match &self.batch_norm {
             Some(batch_norm) => batch_norm.forward(y, self.spec.activation, pass.mode),
@@ -131,7 +134,7 @@ impl ConvLayer {
                 let y = depthwise_conv2d(x, depthwise, stride, padding);
                 conv2d(y, pointwise, bias, [1, 1], Padding::valid())
             } else {
-                conv2d(x, folded(depthwise, pointwise), bias, stride, padding)
+                conv2d(x, merged(depthwise, pointwise), bias, stride, padding)
             }
         } else if spec.depthwise {
             let y = depthwise_conv2d(x, self.weights.val(), stride, padding);
@@ -157,7 +160,7 @@ impl ConvLayer {
     pub(crate) fn describe(&self, out: &mut Vec<Described>) {
         let spec = &self.spec;
         let mut kernel = |weights: &Param<Tensor<4>>, layout: Layout, name: &str, regularizer: Regularizer| {
-            let shape = layout.to_tensorflow_shape(&weights.shape());
+            let shape = layout.to_tensorflow_shape(&weights.lazy_shape());
             let name = format!("{}/{name}", spec.scope);
             out.push(Described {
                 info: VariableInfo { id: weights.id, name, shape, trainable: true, regularizer },
@@ -193,7 +196,7 @@ impl ConvLayer {
 ///
 /// # Shapes
 /// `[in, multiplier, h, w]` and `[out, in · multiplier, 1, 1]` to `[out, in, h, w]`.
-fn folded(depthwise: Tensor<4>, pointwise: Tensor<4>) -> Tensor<4> {
+pub(super) fn merged(depthwise: Tensor<4>, pointwise: Tensor<4>) -> Tensor<4> {
     let ([input, multiplier, h, w], [output, ..]) = (depthwise.dims(), pointwise.dims());
     let depthwise = depthwise.reshape([input, multiplier, h * w]);
     let pointwise = pointwise.reshape([output, input, multiplier]).swap_dims(0, 1);
@@ -301,9 +304,8 @@ impl LayerBuilder {
     ) -> ConvLayer {
         let mut layer = self.conv2d(scope, [input * multiplier, output], 1, stride, hyperparams);
         let shape = [kernel, kernel, input, multiplier];
-        let values = depthwise.initializer.sample(&shape, self.seed, &format!("{scope}/depthwise_weights"));
-        let (device_shape, values) = Layout::DepthwiseKernel.to_device(&shape, &values);
-        layer.depthwise_weights = Some(Param::from_data(TensorData::new(values, device_shape), &self.device));
+        let name = format!("{scope}/depthwise_weights");
+        layer.depthwise_weights = Some(self.kernel(&name, shape, Layout::DepthwiseKernel, depthwise.initializer));
         layer.spec.kernel = kernel;
         layer.spec.depthwise_regularizer = depthwise.regularizer;
         layer
@@ -348,6 +350,13 @@ impl LayerBuilder {
         layer
     }
 
+    /// A kernel of TensorFlow's shape, whose values are drawn by `name`.
+    fn kernel(&self, name: &str, shape: [usize; 4], layout: Layout, initializer: Initializer) -> Param<Tensor<4>> {
+        let (seed, name) = (self.seed, name.to_owned());
+        let draw = move || layout.to_device(&shape, &initializer.sample(&shape, seed, &name)).1;
+        drawn(layout.device_shape(shape), &self.device, draw)
+    }
+
     fn layer(
         &self,
         scope: &str,
@@ -358,13 +367,11 @@ impl LayerBuilder {
     ) -> ConvLayer {
         let depthwise = layout == Layout::DepthwiseKernel;
         let output = if depthwise { shape[2] } else { shape[3] };
-        let values = hyperparams.initializer.sample(&shape, self.seed, scope);
-        let (device_shape, values) = layout.to_device(&shape, &values);
         let batch_norm = hyperparams.batch_norm.map(|params| BatchNorm::new(output, params, &self.device));
         let biases = batch_norm.is_none().then(|| Param::from_tensor(Tensor::<1>::zeros([output], &self.device)));
         ConvLayer {
             depthwise_weights: None,
-            weights: Param::from_data(TensorData::new(values, device_shape), &self.device),
+            weights: self.kernel(scope, shape, layout, hyperparams.initializer),
             biases,
             batch_norm,
             spec: ConvSpec {

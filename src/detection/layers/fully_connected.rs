@@ -1,9 +1,9 @@
 //! A fully connected layer.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{Device, Tensor};
 
-use super::Hyperparams;
+use super::{Hyperparams, drawn};
 use crate::regularizers::Regularizer;
 use crate::variables::{Described, Layout, VariableInfo};
 
@@ -21,9 +21,9 @@ pub struct FullyConnected {
 impl FullyConnected {
     /// The layer with its first weights; of the hyperparameters it takes initializer and regularizer.
     pub fn new(scope: &str, channels: [usize; 2], hyperparams: &Hyperparams, seed: u64, device: &Device) -> Self {
-        let values = hyperparams.initializer.sample(&channels, seed, scope);
+        let (initializer, name) = (hyperparams.initializer, scope.to_owned());
         Self {
-            weights: Param::from_data(TensorData::new(values, channels), device),
+            weights: drawn(channels, device, move || initializer.sample(&channels, seed, &name)),
             biases: Param::from_tensor(Tensor::zeros([channels[1]], device)),
             scope: scope.to_owned(),
             regularizer: hyperparams.regularizer,
@@ -38,12 +38,11 @@ impl FullyConnected {
 
     /// Lists its variables.
     pub(crate) fn describe(&self, out: &mut Vec<Described>) {
-        let [input, output] = self.weights.dims();
         let mut push = |id, name: &str, shape: Vec<usize>, regularizer: Regularizer| {
             let info = VariableInfo { id, name: format!("{}/{name}", self.scope), shape, trainable: true, regularizer };
             out.push(Described { info, layout: Layout::Plain });
         };
-        push(self.weights.id, "weights", vec![input, output], self.regularizer);
-        push(self.biases.id, "biases", vec![output], Regularizer::None);
+        push(self.weights.id, "weights", self.weights.lazy_shape().to_vec(), self.regularizer);
+        push(self.biases.id, "biases", self.biases.shape().to_vec(), Regularizer::None);
     }
 }

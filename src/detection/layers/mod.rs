@@ -2,19 +2,23 @@
 //!
 //! A [`ConvLayer`] is `slim.conv2d` or the depthwise half of `slim.separable_conv2d`: a convolution,
 //! batch normalization or a bias, and an activation, under one TensorFlow scope. [`LayerBuilder`]
-//! makes them with their first weights; [`Pass`] says how a forward pass treats them.
+//! makes them with their first weights; [`Pass`] says how a forward pass treats them, and [`FoldedLayers`] are what it
+//! goes through when nobody trains.
 
 mod batch_norm;
 mod conv;
+mod folded;
 mod fully_connected;
 mod shared_conv;
 
 pub use batch_norm::{BatchNorm, BatchNormParams};
 pub use conv::{ConvLayer, Hyperparams, LayerBuilder, PaddingRule};
+pub use folded::{FoldedLayer, FoldedLayers};
 pub use fully_connected::FullyConnected;
 pub use shared_conv::SharedConvLayer;
 
-use burn::tensor::Tensor;
+use burn::module::{Param, ParamId};
+use burn::tensor::{Device, Tensor, TensorData};
 
 /// What a forward pass is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +40,38 @@ pub struct Pass<'a> {
     pub dropout_seed: u64,
     /// Who looks on.
     pub observer: Option<Observer<'a>>,
+    /// The layers to go through instead of the model's own.
+    pub folded: Option<&'a FoldedLayers>,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
     /// A pass that nobody watches.
     pub fn new(mode: Mode) -> Self {
-        Self { mode, dropout_seed: 0, observer: None }
+        Self { mode, dropout_seed: 0, observer: None, folded: None }
     }
+
+    /// A pass in [`Mode::Eval`] through folded layers, where there are any.
+    pub fn through(folded: Option<&'a FoldedLayers>) -> Self {
+        Self { folded, ..Self::new(Mode::Eval) }
+    }
+
+    /// What stands for the layer with this kernel, on this level.
+    fn folded(&self, kernel: ParamId, level: usize) -> Option<&'a FoldedLayer> {
+        self.folded?.get(kernel, level)
+    }
+}
+
+/// A trainable parameter of this shape on the device. Its values are drawn when they are first needed, so that a model whose
+/// values come from a file draws none.
+fn drawn<const D: usize>(
+    shape: [usize; D],
+    device: &Device,
+    draw: impl FnOnce() -> Vec<f32> + Send + Sync + 'static,
+) -> Param<Tensor<D>> {
+    let start = move |device: &Device, require_grad: bool| {
+        let data = TensorData::new(draw(), shape);
+        let values = device.memory_persistent_allocations(data, |data| Tensor::from_data(data, device));
+        values.set_require_grad(require_grad)
+    };
+    Param::uninitialized(ParamId::new(), start, device.clone(), true, shape.into())
 }

@@ -13,9 +13,9 @@ use crate::variables::Described;
 /// A convolution that several levels share. What follows is ReLU6, as TFOD fixes it.
 #[derive(Module, Debug)]
 pub struct SharedConvLayer {
-    conv: ConvLayer,
+    pub(super) conv: ConvLayer,
     /// One for each level; none where the convolution has a bias instead.
-    norms: Vec<BatchNorm>,
+    pub(super) norms: Vec<BatchNorm>,
 }
 
 impl SharedConvLayer {
@@ -57,6 +57,9 @@ impl SharedConvLayer {
     /// # Shapes
     /// As [`ConvLayer::forward`].
     pub fn forward(&self, x: Tensor<4>, level: usize, pass: &mut Pass<'_>) -> Tensor<4> {
+        if let Some(folded) = pass.folded(self.conv.weights.id, level) {
+            return folded.forward(x);
+        }
         let y = self.conv.convolve(x, pass);
         match self.norms.get(level) {
             Some(norm) => norm.forward(y, Activation::Relu6, pass.mode),

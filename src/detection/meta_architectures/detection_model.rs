@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use boxwright_core::Detection;
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
 use super::faster_rcnn::FasterRcnnModel;
+use super::folded::Detector;
 use super::ssd::SsdModel;
 use crate::layers::Mode;
 use crate::target_assigner::Groundtruth;
@@ -109,14 +109,11 @@ impl DetectionModel {
         }
     }
 
-    /// The objects in each picture, best first, their boxes normalized to the picture without padding.
-    ///
-    /// # Shapes
-    /// `images`: as for [`DetectionModel::losses`]; `true_shapes`: rows and columns of each picture without padding.
-    pub fn detect(&self, images: Tensor<4>, true_shapes: &[[usize; 2]]) -> Vec<Vec<Detection>> {
+    /// The model as it is now, for use.
+    pub fn detector(&self) -> Detector {
         match self {
-            Self::Ssd(model) => model.detect(images),
-            Self::FasterRcnn(model) => model.detect(images, true_shapes),
+            Self::Ssd(model) => Detector::Ssd(model.folded()),
+            Self::FasterRcnn(model) => Detector::FasterRcnn(model.folded()),
         }
     }
 

@@ -2,9 +2,11 @@
 
 mod detection_model;
 pub mod faster_rcnn;
+mod folded;
 pub mod ssd;
 
 pub use detection_model::{DetectionModel, LossPart};
+pub use folded::{Detector, Folded};
 
 use boxwright_core::Detection;
 use boxwright_core::geometry::NormalizedBox;
@@ -20,5 +22,9 @@ fn detection(found: ScoredBox) -> Option<Detection> {
 }
 
 fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
+    let data = tensor.into_data();
+    match data.as_slice::<f32>() {
+        Ok(values) => values.to_vec(),
+        Err(_) => data.iter::<f32>().collect(),
+    }
 }

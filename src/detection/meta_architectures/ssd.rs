@@ -10,13 +10,13 @@ use burn::module::Module;
 use burn::tensor::{Device, Tensor, TensorData};
 use rayon::prelude::*;
 
-use super::{detection, to_host};
+use super::{Folded, detection, to_host};
 use crate::balanced_sampler::Lot;
 use crate::box_predictors::BoxPredictor;
 use crate::feature_extractors::SsdFeatureExtractor;
-use crate::layers::{Mode, Pass};
+use crate::layers::{FoldedLayers, Mode, Pass};
 use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss, RandomExampleSampler};
-use crate::post_processing::PostProcessing;
+use crate::post_processing::{CandidateBoxes, PostProcessing};
 use crate::target_assigner::{Groundtruth, TargetAssigner, Targets};
 use crate::variables::{self, Described, HostTensor, LoadReport, VariableInfo};
 
@@ -163,7 +163,19 @@ impl SsdModel {
 
     /// Runs the network in [`Mode::Eval`] on pictures that are preprocessed already.
     pub fn predict(&self, preprocessed: Tensor<4>) -> Predictions {
-        self.run(preprocessed, &mut Pass::new(Mode::Eval))
+        self.predict_through(None, preprocessed)
+    }
+
+    pub(super) fn predict_through(&self, folded: Option<&FoldedLayers>, preprocessed: Tensor<4>) -> Predictions {
+        self.run(preprocessed, &mut Pass::through(folded))
+    }
+
+    /// The model as it is now, for use.
+    pub fn folded(&self) -> Folded<Self> {
+        let plain = if self.device().is_autodiff() { self.valid() } else { self.clone() };
+        let layers = plain.feature_extractor.layers().chain(plain.box_predictor.layers());
+        let layers = FoldedLayers::new(layers, plain.box_predictor.shared_layers());
+        Folded::new(plain, layers)
     }
 
     /// Runs the network in [`Mode::Eval`] and shows `observer` the output of each convolution of the
@@ -285,21 +297,6 @@ impl SsdModel {
         self.settings.target_assigner.box_coder.decode_all(codes, &self.anchors)
     }
 
-    /// The objects in each picture, best first, their boxes normalized to the picture.
-    ///
-    /// # Shapes
-    /// `images`: as for [`SsdModel::forward`].
-    pub fn detect(&self, images: Tensor<4>) -> Vec<Vec<Detection>> {
-        // No tape for what is never differentiated.
-        let images = images.without_autodiff();
-        let predictions = if self.device().is_autodiff() {
-            self.valid().forward(images, Mode::Eval)
-        } else {
-            self.forward(images, Mode::Eval)
-        };
-        self.postprocess(predictions)
-    }
-
     /// From what the network says to the objects in each picture: the last of TFOD's four steps.
     pub fn postprocess(&self, predictions: Predictions) -> Vec<Vec<Detection>> {
         let [_, anchors, columns] = predictions.class_logits.dims();
@@ -310,9 +307,10 @@ impl SsdModel {
             .par_chunks(per_code)
             .zip(logits.par_chunks(anchors * columns))
             .map(|(codes, logits)| {
-                let boxes = self.decode(codes);
-                let window = NormalizedBox::WHOLE.to_array();
-                let found = self.settings.post_processing.detect(&boxes, logits, columns, window);
+                let coder = &self.settings.target_assigner.box_coder;
+                let boxes = CandidateBoxes::Encoded { coder, codes, anchors: &self.anchors };
+                let window = Some(NormalizedBox::WHOLE.to_array());
+                let found = self.settings.post_processing.detect_candidates(boxes, logits, columns, window);
                 found.into_iter().filter_map(detection).collect()
             })
             .collect()

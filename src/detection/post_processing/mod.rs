@@ -1,19 +1,25 @@
 //! From boxes and logits to detections (TFOD's `core/post_processing.py`).
 //!
 //! 1. The score converter turns logits into scores, calibrated where that is asked; the background column is dropped.
-//! 2. Non-max suppression class by class (or over all classes together), before any clipping.
+//! 2. Non-max suppression class by class (or over all classes together), before any clipping. Class by class it goes
+//!    through all of them at once and works out no more than it must.
 //! 3. All survivors are sorted by score, clipped to the window, and dropped where nothing is left of them.
 //! 4. The best `max_detections` remain, in coordinates of the window where that is asked.
 //!
 //! Scores that are not numbers never win and nothing here panics on them.
 
+mod best_first;
 mod calibration;
 mod nms;
 mod score_converter;
+mod scores;
 
 pub use calibration::{Calibration, CalibrationCurve};
 pub use nms::{Selected, non_max_suppression};
 pub use score_converter::ScoreConverter;
+
+use crate::box_coders::BoxCoder;
+use scores::Scores;
 
 /// What `combined` suppression clips to.
 const UNIT_SQUARE: [f32; 4] = [0.0, 0.0, 1.0, 1.0];
@@ -62,6 +68,15 @@ pub enum CandidateBoxes<'a> {
     Shared(&'a [[f32; 4]]),
     /// `[anchors, classes]`: a box for each class.
     ClassSpecific(&'a [[f32; 4]]),
+    /// One box for each anchor, decoded where it is looked at.
+    Encoded {
+        /// What reads the codes.
+        coder: &'a BoxCoder,
+        /// `[anchors, code size]`.
+        codes: &'a [f32],
+        /// What the codes are relative to.
+        anchors: &'a [[f32; 4]],
+    },
 }
 
 impl CandidateBoxes<'_> {
@@ -69,6 +84,25 @@ impl CandidateBoxes<'_> {
         match self {
             Self::Shared(boxes) => boxes[anchor],
             Self::ClassSpecific(boxes) => boxes[anchor * classes + class],
+            Self::Encoded { coder, codes, anchors } => {
+                coder.decode(&codes[anchor * coder.code_size()..], anchors[anchor])
+            }
+        }
+    }
+
+    /// # Panics
+    /// If there are not as many boxes as scores ask for.
+    fn check(&self, anchors: usize, classes: usize) {
+        match self {
+            Self::Shared(boxes) => assert_eq!(boxes.len(), anchors, "a box for each row of scores"),
+            Self::ClassSpecific(boxes) => assert_eq!(boxes.len(), anchors * classes, "a box for each score"),
+            Self::Encoded { coder, codes, anchors: of } => {
+                assert_eq!(
+                    [of.len(), codes.len()],
+                    [anchors, anchors * coder.code_size()],
+                    "a code for each row of scores"
+                );
+            }
         }
     }
 }
@@ -99,27 +133,25 @@ impl NonMaxSuppression {
         classes: usize,
         clip_window: Option<[f32; 4]>,
     ) -> Vec<ScoredBox> {
-        let anchors = scores.len().checked_div(classes).unwrap_or(0);
-        match boxes {
-            CandidateBoxes::Shared(b) => assert_eq!(b.len(), anchors, "a box for each row of scores"),
-            CandidateBoxes::ClassSpecific(b) => assert_eq!(b.len(), scores.len(), "a box for each score"),
-        }
-        let mut selected = if self.class_agnostic {
-            self.select_class_agnostic(boxes, scores, classes, anchors)
+        self.select(boxes, &Scores::converted(scores, classes), clip_window)
+    }
+
+    fn select(&self, boxes: CandidateBoxes<'_>, scores: &Scores<'_>, clip_window: Option<[f32; 4]>) -> Vec<ScoredBox> {
+        let (anchors, classes) = (scores.anchors(), scores.classes());
+        boxes.check(anchors, classes);
+        let finished = |found| self.finished(found, clip_window);
+        let mut selected = if self.class_agnostic || self.soft_nms_sigma > 0.0 {
+            let scores = scores.to_vec();
+            let mut selected = if self.class_agnostic {
+                self.select_class_agnostic(boxes, &scores, classes, anchors)
+            } else {
+                self.select_by_class(boxes, &scores, classes, anchors)
+            };
+            sort_by_score(&mut selected);
+            selected.into_iter().filter_map(finished).collect()
         } else {
-            self.select_by_class(boxes, scores, classes, anchors)
+            best_first::select(self, boxes, scores, finished)
         };
-        sort_by_score(&mut selected);
-        if self.combined {
-            selected.iter_mut().for_each(|found| found.bounds = clip_to_window(found.bounds, UNIT_SQUARE));
-        } else {
-            selected.retain_mut(|found| {
-                if let Some(window) = clip_window {
-                    found.bounds = clip_to_window(found.bounds, window);
-                }
-                crate::region_similarity::area(found.bounds) > 0.0 && found.score >= 0.0
-            });
-        }
         if self.max_total_detections > 0 {
             selected.truncate(self.max_total_detections);
         }
@@ -127,6 +159,18 @@ impl NonMaxSuppression {
             selected.iter_mut().for_each(|found| found.bounds = change_coordinate_frame(found.bounds, window));
         }
         selected
+    }
+
+    /// The box clipped; `None` where nothing is left of it.
+    fn finished(&self, mut found: ScoredBox, clip_window: Option<[f32; 4]>) -> Option<ScoredBox> {
+        if self.combined {
+            found.bounds = clip_to_window(found.bounds, UNIT_SQUARE);
+            return Some(found);
+        }
+        if let Some(window) = clip_window {
+            found.bounds = clip_to_window(found.bounds, window);
+        }
+        (crate::region_similarity::area(found.bounds) > 0.0 && found.score >= 0.0).then_some(found)
     }
 
     fn select_by_class(
@@ -142,7 +186,7 @@ impl NonMaxSuppression {
             let own: Vec<[f32; 4]>;
             let class_boxes = match boxes {
                 CandidateBoxes::Shared(shared) => shared,
-                CandidateBoxes::ClassSpecific(_) => {
+                CandidateBoxes::ClassSpecific(_) | CandidateBoxes::Encoded { .. } => {
                     own = (0..anchors).map(|anchor| boxes.get(anchor, class, classes)).collect();
                     &own
                 }
@@ -250,9 +294,18 @@ impl PostProcessing {
         columns: usize,
         clip_window: Option<[f32; 4]>,
     ) -> Vec<ScoredBox> {
-        let scores = self.scores(logits, columns);
-        let foreground: Vec<f32> = scores.chunks_exact(columns.max(1)).flat_map(|row| &row[1..]).copied().collect();
-        self.non_max_suppression.multiclass(boxes, &foreground, columns.saturating_sub(1), clip_window)
+        let converted;
+        let inverse = 1.0 / self.logit_scale;
+        let grows = inverse > 0.0 && inverse.is_finite() && self.calibration.is_none();
+        let scores = match self.score_converter {
+            ScoreConverter::Identity if grows => Scores::scaled(logits, columns, inverse),
+            ScoreConverter::Sigmoid if grows => Scores::sigmoid(logits, columns, inverse),
+            _ => {
+                converted = self.scores(logits, columns);
+                Scores::scaled(&converted, columns, 1.0)
+            }
+        };
+        self.non_max_suppression.select(boxes, &scores, clip_window)
     }
 }
 
@@ -364,6 +417,56 @@ mod tests {
             if combined || window == Some(UNIT_SQUARE) {
                 prop_assert!(found.iter().all(|f| f.bounds.iter().all(|v| (0.0..=1.0).contains(v))));
             }
+        }
+
+        #[test]
+        fn best_first_is_class_by_class(
+            seed in 0u64..1 << 40,
+            anchors in 1usize..400,
+            classes in 1usize..7,
+            coarse: bool,
+            sigmoid: bool,
+            window in prop_oneof![Just(None), Just(Some(UNIT_SQUARE)), Just(Some([0.25, 0.25, 0.75, 0.5]))],
+            score_threshold in prop_oneof![Just(1e-8f32), Just(0.0), Just(0.4), Just(-1.0), Just(2.0)],
+            limits in (0usize..40, 0usize..60),
+            iou_threshold in prop_oneof![Just(0.6f32), Just(0.0), Just(1.0)],
+        ) {
+            let mut draws = crate::initializers::Draws::new(seed, "candidates");
+            let mut draw = |low: f32, high: f32| low + (high - low) * draws.uniform() as f32;
+            let boxes: Vec<[f32; 4]> = (0..anchors)
+                .map(|_| {
+                    let (y, x) = (draw(-0.2, 1.0), draw(-0.2, 1.0));
+                    [y, x, y + draw(0.0, 0.4), x + draw(0.0, 0.4)]
+                })
+                .collect();
+            // Coarse values are often equal; large ones are all 1 as scores.
+            let logits: Vec<f32> = (0..anchors * (classes + 1))
+                .map(|_| if coarse { draw(-6.0, 30.0).round() } else { draw(-12.0, 1.0) })
+                .collect();
+            let non_max_suppression = NonMaxSuppression {
+                score_threshold,
+                iou_threshold,
+                max_detections_per_class: limits.0,
+                max_total_detections: limits.1,
+                ..Default::default()
+            };
+            let score_converter = if sigmoid { ScoreConverter::Sigmoid } else { ScoreConverter::Identity };
+            let post_processing = PostProcessing { non_max_suppression, score_converter, logit_scale: 2.0, calibration: None };
+            let found = post_processing.detect_candidates(CandidateBoxes::Shared(&boxes), &logits, classes + 1, window);
+
+            let scores = post_processing.scores(&logits, classes + 1);
+            let scores: Vec<f32> = scores.chunks_exact(classes + 1).flat_map(|row| &row[1..]).copied().collect();
+            let nms = &post_processing.non_max_suppression;
+            let mut slowly = nms.select_by_class(CandidateBoxes::Shared(&boxes), &scores, classes, anchors);
+            sort_by_score(&mut slowly);
+            let mut slowly: Vec<ScoredBox> = slowly.into_iter().filter_map(|found| nms.finished(found, window)).collect();
+            if nms.max_total_detections > 0 {
+                slowly.truncate(nms.max_total_detections);
+            }
+            if let Some(window) = window {
+                slowly.iter_mut().for_each(|found| found.bounds = change_coordinate_frame(found.bounds, window));
+            }
+            prop_assert_eq!(found, slowly);
         }
 
         #[test]

@@ -106,27 +106,27 @@ pub fn non_max_suppression(
 }
 
 /// A box with its edges in order, as TensorFlow's operator sees it, and its area.
-struct Bounds {
+pub(super) struct Bounds {
     edges: [f32; 4],
     area: f32,
 }
 
 impl Bounds {
-    fn new([y0, x0, y1, x1]: [f32; 4]) -> Self {
+    pub(super) fn new([y0, x0, y1, x1]: [f32; 4]) -> Self {
         let edges = [y0.min(y1), x0.min(x1), y0.max(y1), x0.max(x1)];
         Self { edges, area: (edges[2] - edges[0]) * (edges[3] - edges[1]) }
     }
 }
 
 /// The chosen boxes with an area, by the logarithm of their area.
-struct Buckets {
+pub(super) struct Buckets {
     /// Boxes that overlap enough differ by less than this in the logarithm of their area.
     width: f32,
     columns: BTreeMap<i32, Columns>,
 }
 
 impl Buckets {
-    fn new(iou_threshold: f32) -> Self {
+    pub(super) fn new(iou_threshold: f32) -> Self {
         // A little wider, for the rounding of areas and overlaps.
         let width = if iou_threshold > 0.0 { (-iou_threshold.ln()).max(0.0) + 1e-5 } else { f32::INFINITY };
         Self { width, columns: BTreeMap::new() }
@@ -137,13 +137,13 @@ impl Buckets {
     }
 
     /// Boxes without an area overlap nothing.
-    fn push(&mut self, bounds: &Bounds) {
+    pub(super) fn push(&mut self, bounds: &Bounds) {
         if bounds.area > 0.0 {
             self.columns.entry(self.bucket(bounds.area)).or_default().push(bounds);
         }
     }
 
-    fn any_overlap_above(&self, bounds: &Bounds, threshold: f32) -> bool {
+    pub(super) fn any_overlap_above(&self, bounds: &Bounds, threshold: f32) -> bool {
         if bounds.area.is_nan() || bounds.area <= 0.0 {
             return false;
         }

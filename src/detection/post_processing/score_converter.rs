@@ -19,7 +19,7 @@ impl ScoreConverter {
         let mut scores: Vec<f32> = logits.iter().map(|&logit| logit * inverse).collect();
         match self {
             Self::Identity => {}
-            Self::Sigmoid => scores.iter_mut().for_each(|score| *score = 1.0 / (1.0 + (-*score).exp())),
+            Self::Sigmoid => scores.iter_mut().for_each(|score| *score = logistic(*score)),
             Self::Softmax => scores.chunks_mut(columns.max(1)).for_each(|row| {
                 let largest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 row.iter_mut().for_each(|score| *score = (*score - largest).exp());
@@ -29,6 +29,11 @@ impl ScoreConverter {
         }
         scores
     }
+}
+
+/// `1 / (1 + exp(−x))`.
+pub(super) fn logistic(x: f32) -> f32 {
+    1.0 / (1.0 + (-x).exp())
 }
 
 #[cfg(test)]

@@ -34,16 +34,19 @@ fn parity_of_forward_passes() {
         for path in files(&folder, "image", ".expected.json") {
             let golden = json(&path);
             let (image, _) = picture(&folder.join(text(&golden["image"])), &config, &device);
-            let predictions = model.predict(model.preprocess(image));
+            let image = model.preprocess(image);
+            let passes = [model.predict(image.clone()), model.folded().predict(image)];
             let outputs = tensors(&folder.join(text(&golden["raw_file"])));
             let logits = outputs.get("class_logits").or_else(|| outputs.get("class_predictions_with_background"));
             let values = |tensor: Tensor<3>| tensor.into_data().iter::<f32>().collect::<Vec<_>>();
             row.case();
             row.compare_absolute(&format!("{kind} anchors"), &model.anchors().concat(), &outputs["anchors"].data);
-            let found = values(predictions.box_encodings);
-            row.compare_absolute(&format!("{kind} boxes"), &found, &outputs["box_encodings"].data);
-            let found = values(predictions.class_logits);
-            row.compare_absolute(&format!("{kind} logits"), &found, &logits.expect("logits").data);
+            for (way, predictions) in ["", " folded"].into_iter().zip(passes) {
+                let found = values(predictions.box_encodings);
+                row.compare_absolute(&format!("{kind} boxes{way}"), &found, &outputs["box_encodings"].data);
+                let found = values(predictions.class_logits);
+                row.compare_absolute(&format!("{kind} logits{way}"), &found, &logits.expect("logits").data);
+            }
         }
     }
     row.finish();

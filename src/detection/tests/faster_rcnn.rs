@@ -74,6 +74,8 @@ fn parity_of_forward_passes() {
             let preprocessed = model.preprocess(image);
             features.case();
             compare_statistics(&mut features, "preprocessed", &preprocessed, &golden["preprocessed"]);
+            let folded = model.folded();
+            let rpn_of_folded = folded.predict(preprocessed.clone()).rpn;
             let predictions = model.predict(preprocessed);
             let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let of = |what: &str| format!("{name} {what}");
@@ -86,6 +88,8 @@ fn parity_of_forward_passes() {
             let mut compare = |what: &str, ours: &[f32]| raw.compare_absolute(&of(what), ours, &outputs[what].data);
             compare("rpn_box_encodings", &values(&rpn.box_encodings));
             compare("rpn_objectness_predictions_with_background", &values(&rpn.objectness));
+            compare("rpn_box_encodings", &values(&rpn_of_folded.box_encodings));
+            compare("rpn_objectness_predictions_with_background", &values(&rpn_of_folded.objectness));
             let second = predictions.box_classifier.as_ref().expect("two stages");
             let proposals = &second.proposals[0].normalized;
             assert_eq!(second.proposals[0].count, size(&golden["num_proposals_values"][0]));
@@ -98,11 +102,16 @@ fn parity_of_forward_passes() {
             let second = model.classify(&rpn, &[golden_proposals.to_vec()]).expect("two stages");
             compare("refined_box_encodings", &values(&second.refined_box_encodings));
             compare("class_predictions_with_background", &values(&second.class_logits));
+            let folded = folded.classify(&rpn, &[golden_proposals.to_vec()]).expect("two stages");
+            compare("refined_box_encodings", &values(&folded.refined_box_encodings));
+            compare("class_predictions_with_background", &values(&folded.class_logits));
 
-            let predictions = FasterRcnnPredictions { rpn, box_classifier: Some(second) };
-            let detections = model.post_process(&predictions, &[true_shape]).pop().expect("one picture");
             found.case();
-            compare_detections(&mut found, &name, &detections, &golden);
+            for second in [second, folded] {
+                let predictions = FasterRcnnPredictions { rpn: rpn.clone(), box_classifier: Some(second) };
+                let detections = model.post_process(&predictions, &[true_shape]).pop().expect("one picture");
+                compare_detections(&mut found, &name, &detections, &golden);
+            }
         }
     }
     features.finish();
@@ -210,7 +219,7 @@ fn compare_gradients(row: &mut Row, model: &FasterRcnnModel, grads: GradientsPar
 }
 
 /// A small model of one or two stages, on pictures of 64 to 96.
-fn small(stages: usize, more: &str) -> String {
+pub(super) fn small(stages: usize, more: &str) -> String {
     format!(
         "faster_rcnn {{
           number_of_stages: {stages}
@@ -271,7 +280,7 @@ fn both_stages_train_and_detect() {
         assert!(seen("SecondStageFeatureExtractor/InceptionV2/Mixed_5b/Branch_0/Conv2d_0a_1x1/weights"), "{more}");
         assert!(seen("FirstStageBoxPredictor/ClassPredictor/weights"), "{more}");
 
-        let found = model.detect(images, &[[64, 96], [40, 96]]);
+        let found = model.folded().detect(images, &[[64, 96], [40, 96]]);
         assert_eq!(found.len(), 2);
         for detection in found.iter().flatten() {
             assert!(detection.bounds.to_array().iter().all(|v| (0.0..=1.0 + 1e-6).contains(v)), "{detection:?}");
@@ -303,7 +312,7 @@ fn one_stage_gives_its_proposals() {
     let (images, truth) = batch(&device);
     assert!(model.losses(images.clone(), &truth).box_classifier.is_none());
     assert!(model.variable_infos().iter().all(|info| !info.name.starts_with("SecondStageBoxPredictor")));
-    let found = model.detect(images, &[[64, 96]; 2]);
+    let found = model.folded().detect(images, &[[64, 96]; 2]);
     assert!(found.iter().all(|found| !found.is_empty() && found.len() <= 12));
     assert!(found.iter().flatten().all(|d| d.label.get() == 1 && d.bounds.ymax <= 1.0 + 1e-6));
 }
@@ -314,7 +323,7 @@ fn a_tiny_picture_is_no_trouble() {
     let model = build(&parsed(&small(2, "")), &device).expect("supported");
     for side in [1, 17] {
         let images = Tensor::<4>::zeros([1, 3, side, side], &device);
-        assert_eq!(model.detect(images.clone(), &[[side, side]]).len(), 1);
+        assert_eq!(model.folded().detect(images.clone(), &[[side, side]]).len(), 1);
         let losses = model.losses(images, &[Groundtruth::default()]);
         let objectness: f32 = losses.rpn_objectness.into_scalar();
         assert!(objectness.is_finite());

@@ -4,6 +4,7 @@ mod backbones;
 mod box_losses;
 mod builders;
 mod faster_rcnn;
+mod folded;
 mod hash_init;
 mod parity;
 mod resizers;

@@ -128,15 +128,20 @@ fn forward_case(raw: &mut Row, found: &mut Row, model: &SsdModel, expected: &Pat
     let golden = json(expected);
     let outputs = read(&expected.with_file_name(name.replace("expected.json", "raw.safetensors"))).expect("readable");
     let image = expected.with_file_name(golden["image"].as_str().expect("a name"));
-    let predictions = model.predict(normalized_picture(&image, model, device));
+    let picture_in = normalized_picture(&image, model, device);
+    let passes = [model.predict(picture_in.clone()), model.folded().predict(picture_in)];
     let values = |tensor: Tensor<3>| tensor.into_data().iter::<f32>().collect::<Vec<_>>();
     let logits = outputs.get("class_logits").or_else(|| outputs.get("class_predictions_with_background"));
     raw.case();
-    raw.compare(&format!("{name} boxes"), &values(predictions.box_encodings), &outputs["box_encodings"].data);
-    raw.compare(&format!("{name} logits"), &values(predictions.class_logits), &logits.expect("logits").data);
+    let logits = &logits.expect("logits").data;
+    for (way, predictions) in ["", " folded"].into_iter().zip(passes) {
+        let boxes = values(predictions.box_encodings);
+        raw.compare(&format!("{name} boxes{way}"), &boxes, &outputs["box_encodings"].data);
+        raw.compare(&format!("{name} logits{way}"), &values(predictions.class_logits), logits);
+    }
     raw.compare(&format!("{name} anchors"), &model.anchors().concat(), &outputs["anchors"].data);
 
-    let detections = model.detect(picture(&image, model, device)).pop().expect("one picture");
+    let detections = model.folded().detect(picture(&image, model, device)).pop().expect("one picture");
     let bounds = boxes(&golden["detection_boxes"]);
     let classes = integers(&golden["detection_classes_0based"]);
     let scores = numbers(&golden["detection_scores"]);

@@ -29,9 +29,9 @@ use crate::anchor_generators::GridAnchorGenerator;
 use crate::balanced_sampler::{BalancedPositiveNegativeSampler, Lot};
 use crate::box_predictors::{MaskRcnnBoxPredictor, anchor_rows};
 use crate::feature_extractors::FasterRcnnFeatureExtractor;
-use crate::layers::{ConvLayer, Mode, Pass};
+use crate::layers::{ConvLayer, FoldedLayers, Mode, Pass};
 use crate::losses::{ClassificationLoss, HardExampleMiner};
-use crate::meta_architectures::{detection, to_host};
+use crate::meta_architectures::{Folded, detection, to_host};
 use crate::post_processing::{CandidateBoxes, NonMaxSuppression, PostProcessing, ScoredBox};
 use crate::target_assigner::{Groundtruth, TargetAssigner};
 use crate::variables::{self, Described, HostTensor, LoadReport, VariableInfo};
@@ -214,7 +214,22 @@ impl FasterRcnnModel {
     /// # Shapes
     /// `[batch, 3, height, width]`, all of one size; smaller pictures are padded below and to the right.
     pub fn predict(&self, preprocessed: Tensor<4>) -> FasterRcnnPredictions {
-        self.run(preprocessed, &mut Pass::new(Mode::Eval))
+        self.predict_through(None, preprocessed)
+    }
+
+    pub(super) fn predict_through(
+        &self,
+        folded: Option<&FoldedLayers>,
+        preprocessed: Tensor<4>,
+    ) -> FasterRcnnPredictions {
+        self.run(preprocessed, &mut Pass::through(folded))
+    }
+
+    /// The model as it is now, for use.
+    pub fn folded(&self) -> Folded<Self> {
+        let plain = if self.device().is_autodiff() { self.valid() } else { self.clone() };
+        let layers = FoldedLayers::new(plain.feature_extractor.layers().into_iter().chain(plain.rpn_layers()), []);
+        Folded::new(plain, layers)
     }
 
     /// As [`SsdModel::observe_convolutions`](super::ssd::SsdModel::observe_convolutions).
@@ -239,10 +254,19 @@ impl FasterRcnnModel {
     /// The second stage in [`Mode::Eval`] on these proposals of each picture, normalized to the picture with its padding,
     /// instead of the first stage's. `None` for a model of one stage, or no proposals.
     pub fn classify(&self, rpn: &RpnPredictions, proposals: &[Vec<[f32; 4]>]) -> Option<BoxClassifierPredictions> {
+        self.classify_through(None, rpn, proposals)
+    }
+
+    pub(super) fn classify_through(
+        &self,
+        folded: Option<&FoldedLayers>,
+        rpn: &RpnPredictions,
+        proposals: &[Vec<[f32; 4]>],
+    ) -> Option<BoxClassifierPredictions> {
         let settings = self.settings.second_stage.as_ref()?;
         let proposals =
             proposals.iter().map(|boxes| Proposals::of_normalized(boxes.clone(), rpn.image_shape)).collect();
-        self.predict_second_stage(settings, rpn, proposals, &mut Pass::new(Mode::Eval))
+        self.predict_second_stage(settings, rpn, proposals, &mut Pass::through(folded))
     }
 
     /// The first stage. In [`Mode::Train`] anchors that reach beyond the picture are left out.
@@ -323,24 +347,6 @@ impl FasterRcnnModel {
         // An odd factor keeps the seeds of different runs and steps apart.
         let seed = self.settings.seed ^ position.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         self.losses_with(images, groundtruth, Lot::Seeded(seed)).1
-    }
-
-    /// The objects in each picture, best first, their boxes normalized to the picture without padding.
-    ///
-    /// # Shapes
-    /// `images`: as for [`FasterRcnnModel::losses`]; `true_shapes`: rows and columns of each picture without padding.
-    pub fn detect(&self, images: Tensor<4>, true_shapes: &[[usize; 2]]) -> Vec<Vec<Detection>> {
-        // No tape for what is never differentiated.
-        let images = images.without_autodiff();
-        let plain;
-        let model = if self.device().is_autodiff() {
-            plain = self.valid();
-            &plain
-        } else {
-            self
-        };
-        let predictions = model.predict(model.preprocess(images));
-        self.post_process(&predictions, true_shapes)
     }
 
     /// The detections of predictions (TFOD's `postprocess`).

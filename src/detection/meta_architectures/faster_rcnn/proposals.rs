@@ -83,10 +83,10 @@ impl FasterRcnnModel {
             .zip(logits.par_chunks((anchors * 2).max(1)))
             .enumerate()
             .map(|(image, (codes, logits))| {
-                let boxes = settings.target_assigner.box_coder.decode_all(codes, &rpn.anchors);
                 let softmax = ScoreConverter::Softmax.convert(logits, 2, 1.0);
                 let scores: Vec<f32> = softmax.iter().skip(1).step_by(2).copied().collect();
-                let candidates = CandidateBoxes::Shared(&boxes);
+                let coder = &settings.target_assigner.box_coder;
+                let candidates = CandidateBoxes::Encoded { coder, codes, anchors: &rpn.anchors };
                 settings.non_max_suppression.multiclass(candidates, &scores, 1, Some(window(image)))
             })
             .collect()
