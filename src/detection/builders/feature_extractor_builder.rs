@@ -7,10 +7,11 @@ use burn::tensor::Device;
 
 use super::{Built, hyperparams, number, refuse, required, size};
 use crate::feature_extractors::{
-    Dialect, FeatureMaps, FpnFeatureMaps, FpnSettings, InceptionV2, InceptionV2Settings, MobileNetV1,
-    MobileNetV1Settings, MobileNetV2, MobileNetV2Endpoint, MobileNetV2Settings, MultiResolutionFeatureMaps,
-    MultiResolutionSettings, Network, ResNetV1, ResNetV1Depth, ResNetV1Settings, SsdFeatureExtractor, Vgg16Reduced,
-    Vgg16ReducedSettings, multiplied_depth,
+    Dialect, FeatureMaps, FpnFeatureMaps, FpnSettings, InceptionV2, InceptionV2Settings, MobileDet, MobileDetSettings,
+    MobileDetTarget, MobileNetV1, MobileNetV1Settings, MobileNetV2, MobileNetV2Endpoint, MobileNetV2Settings,
+    MobileNetV3, MobileNetV3Settings, MobileNetV3Size, MultiResolutionFeatureMaps, MultiResolutionSettings, Network,
+    ResNetV1, ResNetV1Depth, ResNetV1Settings, SsdFeatureExtractor, Vgg16Reduced, Vgg16ReducedSettings,
+    multiplied_depth,
 };
 use crate::initializers::{FanMode, Initializer};
 use crate::layers::{BatchNormParams, Hyperparams, LayerBuilder, PaddingRule};
@@ -28,13 +29,16 @@ const LAST_OWN_LEVEL: usize = 5;
 /// The types that there are, for messages.
 const TYPES: &str = "use ssd_mobilenet_v1, ssd_mobilenet_v2, ssd_mobilenet_v1_fpn, ssd_mobilenet_v2_fpn, \
                      ssd_resnet50_v1_fpn, ssd_resnet101_v1_fpn or ssd_resnet152_v1_fpn, each with or without _keras at \
-                     its end, ssd_inception_v2, or ssd_vgg16_reduced";
+                     its end, ssd_mobilenet_v3_large, ssd_mobilenet_v3_small, ssd_mobiledet_cpu, ssd_mobiledet_dsp, \
+                     ssd_mobiledet_edgetpu, ssd_mobiledet_gpu, ssd_inception_v2, or ssd_vgg16_reduced";
 
 /// A network that an SSD can stand on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Base {
     MobileNetV1,
     MobileNetV2,
+    MobileNetV3(MobileNetV3Size),
+    MobileDet(MobileDetTarget),
     ResNetV1(ResNetV1Depth),
     InceptionV2,
     Vgg16Reduced,
@@ -69,6 +73,7 @@ pub fn feature_extractor(
     seed: u64,
     device: &Device,
 ) -> Built<SsdFeatureExtractor> {
+    let slim = dialect(config.r#type()) == Dialect::Slim;
     let (base, pyramid) = match config.r#type().strip_suffix("_keras").unwrap_or(config.r#type()) {
         "ssd_mobilenet_v1" => (Base::MobileNetV1, false),
         "ssd_mobilenet_v2" => (Base::MobileNetV2, false),
@@ -77,8 +82,14 @@ pub fn feature_extractor(
         "ssd_resnet50_v1_fpn" => (Base::ResNetV1(ResNetV1Depth::Layers50), true),
         "ssd_resnet101_v1_fpn" => (Base::ResNetV1(ResNetV1Depth::Layers101), true),
         "ssd_resnet152_v1_fpn" => (Base::ResNetV1(ResNetV1Depth::Layers152), true),
-        "ssd_inception_v2" if dialect(config.r#type()) == Dialect::Slim => (Base::InceptionV2, false),
-        "ssd_vgg16_reduced" if dialect(config.r#type()) == Dialect::Slim => (Base::Vgg16Reduced, false),
+        "ssd_mobilenet_v3_large" if slim => (Base::MobileNetV3(MobileNetV3Size::Large), false),
+        "ssd_mobilenet_v3_small" if slim => (Base::MobileNetV3(MobileNetV3Size::Small), false),
+        "ssd_mobiledet_cpu" if slim => (Base::MobileDet(MobileDetTarget::Cpu), false),
+        "ssd_mobiledet_dsp" if slim => (Base::MobileDet(MobileDetTarget::Dsp), false),
+        "ssd_mobiledet_edgetpu" if slim => (Base::MobileDet(MobileDetTarget::EdgeTpu), false),
+        "ssd_mobiledet_gpu" if slim => (Base::MobileDet(MobileDetTarget::Gpu), false),
+        "ssd_inception_v2" if slim => (Base::InceptionV2, false),
+        "ssd_vgg16_reduced" if slim => (Base::Vgg16Reduced, false),
         "" => return refuse("type", format!("is not set; {TYPES}")),
         _ => return refuse("type", format!("\"{}\" is not supported; {TYPES}", config.r#type())),
     };
@@ -118,6 +129,10 @@ impl Extractor<'_> {
                 let endpoints = vec![MobileNetV2Endpoint::Expansion(15), MobileNetV2Endpoint::Layer(19)];
                 (self.mobilenet_v2(endpoints, false), format!("{}/layer_19", MobileNetV2::SCOPE))
             }
+            Base::MobileNetV3(size) => {
+                (self.mobilenet_v3(size), format!("{}/layer_{}", MobileNetV3::SCOPE, size.last_layer()))
+            }
+            Base::MobileDet(target) => (self.mobiledet(target)?, format!("{}/C5", target.scope())),
             Base::InceptionV2 => (self.inception_v2()?, format!("{SCOPE}/InceptionV2/Mixed_5c")),
             Base::Vgg16Reduced => return self.vgg16_reduced(),
             Base::ResNetV1(_) => return refuse("type", format!("\"{}\" needs a pyramid", self.config.r#type())),
@@ -164,7 +179,7 @@ impl Extractor<'_> {
                 let network = self.resnet_v1(depth, levels.map(|level| level - 1).collect())?;
                 (network, format!("{SCOPE}/{}", depth.name()), coarse("bottom_up_block", last))
             }
-            Base::InceptionV2 | Base::Vgg16Reduced => {
+            Base::MobileNetV3(_) | Base::MobileDet(_) | Base::InceptionV2 | Base::Vgg16Reduced => {
                 return refuse("type", format!("\"{}\" has no pyramid", self.config.r#type()));
             }
         };
@@ -200,15 +215,8 @@ impl Extractor<'_> {
         let own = self.own_hyperparams();
         let (hyperparams, depthwise) = match (self.overrides(), self.dialect) {
             (true, Dialect::Keras) => (self.hyperparams, self.hyperparams),
-            (true, Dialect::Slim) => {
-                // slim's definition of the network has the last word on these.
-                let batch_norm = self.hyperparams.batch_norm.or(own.batch_norm);
-                let batch_norm = batch_norm.map(|params| BatchNormParams { center: true, scale: true, ..params });
-                let settled = Hyperparams { activation: Activation::Relu6, batch_norm, ..self.hyperparams };
-                (settled, settled)
-            }
             (false, Dialect::Keras) => (own, own),
-            (false, Dialect::Slim) => (own, Hyperparams { regularizer: Regularizer::None, ..own }),
+            (_, Dialect::Slim) => self.settled_hyperparams(),
         };
         // TFOD's Keras network ignores that it was asked for a shallower end.
         let last_depth = if light && self.dialect == Dialect::Slim { 256 } else { 1280 };
@@ -222,6 +230,41 @@ impl Extractor<'_> {
             dialect: self.dialect,
         };
         Network::MobileNetV2(MobileNetV2::new(&settings, &self.builder))
+    }
+
+    fn mobilenet_v3(&self, size: MobileNetV3Size) -> Network {
+        let (hyperparams, depthwise) = self.settled_hyperparams();
+        let settings = MobileNetV3Settings {
+            size,
+            depth_multiplier: self.depth_multiplier,
+            min_depth: self.min_depth,
+            depthwise,
+            hyperparams,
+        };
+        Network::MobileNetV3(MobileNetV3::new(&settings, &self.builder))
+    }
+
+    /// TFOD lets neither `min_depth` nor the override of the hyperparameters reach a MobileDet.
+    fn mobiledet(&self, target: MobileDetTarget) -> Built<Network> {
+        if self.config.use_explicit_padding() {
+            return refuse("use_explicit_padding", format!("is not for {}; set it to false", self.config.r#type()));
+        }
+        let settings =
+            MobileDetSettings { target, depth_multiplier: self.depth_multiplier, train_batch_norm: !self.frozen };
+        Ok(Network::MobileDet(MobileDet::new(&settings, &self.builder)))
+    }
+
+    /// What slim's MobileNet v2 and v3 have, and what their depthwise convolutions have.
+    fn settled_hyperparams(&self) -> (Hyperparams, Hyperparams) {
+        let own = self.own_hyperparams();
+        if !self.overrides() {
+            return (own, Hyperparams { regularizer: Regularizer::None, ..own });
+        }
+        // slim's definition of the network has the last word on these.
+        let batch_norm = self.hyperparams.batch_norm.or(own.batch_norm);
+        let batch_norm = batch_norm.map(|params| BatchNormParams { center: true, scale: true, ..params });
+        let settled = Hyperparams { activation: Activation::Relu6, batch_norm, ..self.hyperparams };
+        (settled, settled)
     }
 
     fn resnet_v1(&self, depth: ResNetV1Depth, blocks: Vec<usize>) -> Built<Network> {

@@ -5,20 +5,26 @@
 //! ones ([`MultiResolutionFeatureMaps`]), or a pyramid ([`FpnFeatureMaps`]). Every pair of the two is
 //! one of TFOD's `feature_extractor.type`s; which, only the builders know.
 
+mod bottleneck;
 mod faster_rcnn;
 mod fpn;
 mod inception_v2;
+mod mobiledet;
 mod mobilenet_v1;
 mod mobilenet_v2;
+mod mobilenet_v3;
 mod multi_resolution;
 mod resnet_v1;
 mod vgg;
 
+pub use bottleneck::hard_swish;
 pub use faster_rcnn::{FIRST_STAGE_SCOPE, FasterRcnnFeatureExtractor, SECOND_STAGE_SCOPE};
 pub use fpn::{FpnFeatureMaps, FpnSettings};
 pub use inception_v2::{InceptionV2, InceptionV2Settings};
+pub use mobiledet::{MobileDet, MobileDetSettings, MobileDetTarget};
 pub use mobilenet_v1::{MobileNetV1, MobileNetV1Settings};
 pub use mobilenet_v2::{MobileNetV2, MobileNetV2Endpoint, MobileNetV2Settings, make_divisible};
+pub use mobilenet_v3::{MobileNetV3, MobileNetV3Settings, MobileNetV3Size};
 pub use multi_resolution::{MultiResolutionFeatureMaps, MultiResolutionSettings};
 pub use resnet_v1::{ResNetV1, ResNetV1Block, ResNetV1Depth, ResNetV1Settings};
 pub use vgg::{Vgg16Reduced, Vgg16ReducedSettings};
@@ -55,6 +61,10 @@ pub enum Network {
     MobileNetV1(MobileNetV1),
     /// MobileNet v2.
     MobileNetV2(MobileNetV2),
+    /// MobileNet v3.
+    MobileNetV3(MobileNetV3),
+    /// MobileDet.
+    MobileDet(MobileDet),
     /// ResNet v1.
     ResNetV1(ResNetV1),
     /// Inception v2.
@@ -67,9 +77,13 @@ impl Network {
     /// What the network wants to see of RGB in 0 to 255.
     pub fn preprocess(&self, images: Tensor<4>) -> Tensor<4> {
         match self {
-            Self::MobileNetV1(_) | Self::MobileNetV2(_) | Self::InceptionV2(_) => minus_one_to_one(images),
             Self::ResNetV1(network) => network.preprocess(images),
             Self::Vgg16Reduced(network) => network.preprocess(images),
+            Self::MobileNetV1(_)
+            | Self::MobileNetV2(_)
+            | Self::MobileNetV3(_)
+            | Self::MobileDet(_)
+            | Self::InceptionV2(_) => minus_one_to_one(images),
         }
     }
 
@@ -81,6 +95,8 @@ impl Network {
         match self {
             Self::MobileNetV1(network) => network.forward(images, pass),
             Self::MobileNetV2(network) => network.forward(images, pass),
+            Self::MobileNetV3(network) => network.forward(images, pass),
+            Self::MobileDet(network) => network.forward(images, pass),
             Self::ResNetV1(network) => network.forward(images, pass),
             Self::InceptionV2(network) => network.forward(images, pass),
             Self::Vgg16Reduced(network) => network.forward(images, pass),
@@ -92,6 +108,8 @@ impl Network {
         match self {
             Self::MobileNetV1(network) => network.endpoint_shapes(image),
             Self::MobileNetV2(network) => network.endpoint_shapes(image),
+            Self::MobileNetV3(network) => network.endpoint_shapes(image),
+            Self::MobileDet(network) => network.endpoint_shapes(image),
             Self::ResNetV1(network) => network.endpoint_shapes(image),
             Self::InceptionV2(network) => network.endpoint_shapes(image),
             Self::Vgg16Reduced(network) => network.endpoint_shapes(image),
@@ -103,6 +121,8 @@ impl Network {
         match self {
             Self::MobileNetV1(network) => network.endpoint_depths(),
             Self::MobileNetV2(network) => network.endpoint_depths(),
+            Self::MobileNetV3(network) => network.endpoint_depths(),
+            Self::MobileDet(network) => network.endpoint_depths(),
             Self::ResNetV1(network) => network.endpoint_depths(),
             Self::InceptionV2(network) => network.endpoint_depths(),
             Self::Vgg16Reduced(network) => network.endpoint_depths(),
@@ -114,6 +134,8 @@ impl Network {
         match self {
             Self::MobileNetV1(network) => network.layers().collect(),
             Self::MobileNetV2(network) => network.layers().collect(),
+            Self::MobileNetV3(network) => network.layers().collect(),
+            Self::MobileDet(network) => network.layers().collect(),
             Self::ResNetV1(network) => network.layers().collect(),
             Self::InceptionV2(network) => network.layers().collect(),
             Self::Vgg16Reduced(network) => network.layers().collect(),

@@ -6,6 +6,7 @@ mod builders;
 mod faster_rcnn;
 mod folded;
 mod hash_init;
+mod mobile;
 mod parity;
 mod resizers;
 mod ssd_networks;
