@@ -28,6 +28,7 @@ const TEMPLATES: &[(&str, &str)] = &[
     template!("ssd_mobilenet_v2"),
     template!("ssd_mobilenet_v2_keras"),
     template!("ssdlite_mobilenet_v2"),
+    template!("ssdlite_mobilenet_v3_large"),
     template!("ssd_mobilenet_v2_fpnlite"),
     template!("ssd_mobilenet_v1_fpn"),
     template!("ssd_inception_v2"),

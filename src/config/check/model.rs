@@ -239,6 +239,10 @@ fn check_network(ssd: &Ssd, findings: &mut Findings) {
             findings.error("conflict", &at(name), message, format!("set {name} to false"));
         }
     }
+    if network.contains("mobiledet") && extractor.use_explicit_padding() {
+        let message = format!("`use_explicit_padding` is not for {network}");
+        findings.error("conflict", &at("use_explicit_padding"), message, "set use_explicit_padding to false");
+    }
     if network.contains("vgg16") && extractor.depth_multiplier() != 1.0 && extractor.depth_multiplier() > 0.0 {
         let message = format!("{network} has one size only");
         findings.error("conflict", &at("depth_multiplier"), message, "set depth_multiplier to 1.0");

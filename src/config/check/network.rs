@@ -4,7 +4,10 @@
 //! Parameters and activations are added up layer by layer from the published architectures. They are
 //! for an estimate: bias and normalisation are counted, what a framework allocates beside is not.
 
+mod mobile;
+
 use crate::proto::{self, FasterRcnn, Ssd, box_predictor, ssd_feature_extractor};
+use mobile::Mobile;
 
 /// A network with a list of feature maps.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,12 +28,14 @@ struct Tracer {
     depth: usize,
     parameters: f64,
     activations: f64,
+    /// Sizes of the maps that the network gives away, where they are not what halving makes of the image.
+    given: Vec<[usize; 2]>,
 }
 
 impl Tracer {
     fn new(image: [usize; 2]) -> Self {
         let activations = (image[0] * image[1] * 3) as f64;
-        Self { size: image, depth: 3, parameters: 0.0, activations }
+        Self { size: image, depth: 3, parameters: 0.0, activations, given: Vec::new() }
     }
 
     fn area(&self) -> f64 {
@@ -70,6 +75,7 @@ fn scaled(depth: usize, multiplier: f64, least: usize) -> usize {
 enum Base {
     MobileNetV1,
     MobileNetV2,
+    Mobile(Mobile),
     InceptionV2,
     /// Units of the four blocks.
     ResNet([usize; 4]),
@@ -77,6 +83,9 @@ enum Base {
 }
 
 fn base_of(network: &str) -> Option<Base> {
+    if let Some(mobile) = Mobile::of(network) {
+        return Some(Base::Mobile(mobile));
+    }
     let has = |part: &str| network.contains(part);
     Some(match network {
         _ if has("bifpn") || has("ppn") || has("mnasfpn") || has("edgetpu") || has("inception_resnet") => return None,
@@ -91,9 +100,10 @@ fn base_of(network: &str) -> Option<Base> {
     })
 }
 
-/// Runs the base network, and returns the channels of its maps of stride 8, 16 and 32.
-fn run_base(base: &Base, t: &mut Tracer, multiplier: f64, least: usize) -> [usize; 3] {
+/// Runs the base network, and returns the channels of its maps of stride 8, 16 and 32. `padded`: with explicit padding.
+fn run_base(base: &Base, t: &mut Tracer, multiplier: f64, least: usize, padded: bool) -> [usize; 3] {
     match base {
+        Base::Mobile(mobile) => mobile.run(t, multiplier, least, padded),
         Base::MobileNetV1 => mobilenet_v1(t, multiplier, least),
         Base::MobileNetV2 => mobilenet_v2(t, multiplier, least),
         Base::InceptionV2 => inception_v2(t, multiplier, least),
@@ -261,7 +271,7 @@ pub(crate) fn ssd(ssd: &Ssd, image: [usize; 2], anchors_per_place: &[usize]) -> 
         usize::try_from(extractor.pad_to_multiple()).ok().filter(|multiple| (1..=1024).contains(multiple))?;
     let image = image.map(|side| side.div_ceil(multiple) * multiple);
     let mut t = Tracer::new(image);
-    let strides = run_base(&base, &mut t, multiplier, least);
+    let strides = run_base(&base, &mut t, multiplier, least, extractor.use_explicit_padding());
     let mut network = match &extractor.feature_pyramid_oneof {
         Some(ssd_feature_extractor::FeaturePyramidOneof::Fpn(fpn)) => pyramid(fpn, image, strides, &mut t)?,
         Some(ssd_feature_extractor::FeaturePyramidOneof::Bifpn(_)) => return None,
@@ -289,7 +299,9 @@ fn multi_resolution(
     let first = if matches!(base, Base::Vgg16) { 3 } else { 4 };
     let mut network = Network::default();
     for index in 0..count {
-        let mut shape = halved(image, first + index as u32);
+        let before = network.maps.last().copied();
+        let halved = before.map_or_else(|| halved(image, first), |before| halved(before, 1));
+        let mut shape = t.given.get(index).copied().unwrap_or(halved);
         if let (true, 4..=5, 0..=6) = (matches!(base, Base::Vgg16), index, count) {
             // The last two layers of the small VGG have no padding.
             shape = network.maps[index - 1].map(|side| side.saturating_sub(2));
@@ -299,7 +311,7 @@ fn multi_resolution(
             1 => coarse,
             _ => {
                 let depth = extras[(index - 2).min(3)];
-                t.size = halved(image, first + index as u32 - 1);
+                t.size = before.unwrap_or(image);
                 t.conv(1, 1, depth / 2);
                 t.conv(3, 2, depth);
                 depth
@@ -394,7 +406,7 @@ pub(crate) fn faster_rcnn(model: &FasterRcnn, image: [usize; 2]) -> Option<Netwo
         return None;
     }
     let mut t = Tracer::new(image);
-    run_base(&base, &mut t, 1.0, 16);
+    run_base(&base, &mut t, 1.0, 16, false);
     let map = proposal_map(model, image)?;
     // The last block sees each region's crop, not the image: its share of the trace is taken as it is,
     // and the crops are added.

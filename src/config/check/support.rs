@@ -290,10 +290,10 @@ fn why_not(network: &str) -> &'static str {
     match network {
         _ if network.contains("bifpn") => "EfficientDet needs a bidirectional feature pyramid",
         _ if network.contains("ppn") => "pooling pyramids are not built",
-        _ if network.contains("nas") || network.contains("spaghetti") || network.contains("mobiledet") => {
-            "networks found by search are not built"
+        _ if network.contains("nas") || network.contains("spaghetti") => "this network found by search is not built",
+        _ if network.contains("edgetpu") => {
+            "its early layers are not built; ssd_mobiledet_edgetpu is for the Edge TPU too"
         }
-        _ if network.contains("edgetpu") => "networks for the Edge TPU are not built",
         _ => "it has no layers in this program yet",
     }
 }

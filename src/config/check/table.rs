@@ -476,7 +476,8 @@ pub(super) const CHOICES: &[Choices] = &[
         "ssd_mobilenet_v1", "ssd_mobilenet_v2", "ssd_mobilenet_v1_fpn", "ssd_mobilenet_v2_fpn", "ssd_mobilenet_v1_keras",
         "ssd_mobilenet_v2_keras", "ssd_mobilenet_v1_fpn_keras", "ssd_mobilenet_v2_fpn_keras", "ssd_resnet50_v1_fpn",
         "ssd_resnet101_v1_fpn", "ssd_resnet152_v1_fpn", "ssd_resnet50_v1_fpn_keras", "ssd_resnet101_v1_fpn_keras",
-        "ssd_resnet152_v1_fpn_keras", "ssd_inception_v2", "ssd_vgg16_reduced",
+        "ssd_resnet152_v1_fpn_keras", "ssd_mobilenet_v3_large", "ssd_mobilenet_v3_small", "ssd_mobiledet_cpu",
+        "ssd_mobiledet_dsp", "ssd_mobiledet_edgetpu", "ssd_mobiledet_gpu", "ssd_inception_v2", "ssd_vgg16_reduced",
     ] },
     Choices { message: "FasterRcnnFeatureExtractor", field: "type", honoured: &[
         "faster_rcnn_resnet50", "faster_rcnn_resnet101", "faster_rcnn_resnet152", "faster_rcnn_resnet50_keras",
@@ -493,8 +494,7 @@ pub(super) const CHOICES: &[Choices] = &[
 pub(super) const KNOWN_TYPES: &[&str] = &[
     "ssd_inception_v2", "ssd_inception_v3", "ssd_mobilenet_v1", "ssd_mobilenet_v1_fpn", "ssd_mobilenet_v1_ppn",
     "ssd_mobilenet_v2", "ssd_mobilenet_v2_fpn", "ssd_mobilenet_v2_mnasfpn", "ssd_mobilenet_v3_large",
-    "ssd_mobilenet_v3_small", "ssd_mobilenet_v3_large_minimalistic", "ssd_mobilenet_v3_small_minimalistic",
-    "ssd_mobilenet_edgetpu", "ssd_mobiledet_cpu", "ssd_mobiledet_dsp", "ssd_mobiledet_edgetpu", "ssd_mobiledet_gpu",
+    "ssd_mobilenet_v3_small", "ssd_mobilenet_edgetpu", "ssd_mobiledet_cpu", "ssd_mobiledet_dsp", "ssd_mobiledet_edgetpu", "ssd_mobiledet_gpu",
     "ssd_resnet50_v1_fpn", "ssd_resnet101_v1_fpn", "ssd_resnet152_v1_fpn", "ssd_resnet50_v1_ppn", "ssd_resnet101_v1_ppn",
     "ssd_resnet152_v1_ppn", "ssd_pnasnet", "ssd_spaghettinet", "embedded_ssd_mobilenet_v1", "ssd_mobilenet_v1_keras",
     "ssd_mobilenet_v1_fpn_keras", "ssd_mobilenet_v2_keras", "ssd_mobilenet_v2_fpn_keras", "ssd_resnet50_v1_fpn_keras",

@@ -472,3 +472,25 @@ fn classes_are_compared_with_the_records() {
     assert_eq!(codes(vec![label("cat", Some(1), 4)]), ["class-without-boxes"]);
     assert_eq!(codes(Vec::new()), ["no-boxes"]);
 }
+
+#[test]
+fn mobile_networks_are_honoured_but_for_what_they_cannot_be() {
+    let network = "model.ssd.feature_extractor.type";
+    let names = ["mobilenet_v3_large", "mobilenet_v3_small", "mobiledet_cpu", "mobiledet_dsp", "mobiledet_gpu"];
+    for name in names {
+        let text = set_field(&template(), network, &format!("\"ssd_{name}\"")).expect("can be set");
+        assert_eq!(problems(&text, &DatasetFacts::default()), [], "{name}");
+        let config = Pipeline::parse(&text, "p").expect("a config").config;
+        assert!(memory_estimate(&config, &DatasetFacts::default()).is_some(), "{name}");
+        let path = "model.ssd.feature_extractor.use_explicit_padding";
+        let found = problems(&set_field(&text, path, "true").expect("can be set"), &DatasetFacts::default());
+        let codes: Vec<&str> = found.iter().map(|problem| problem.code.as_str()).collect();
+        let wanted: &[&str] = if name.contains("mobiledet") { &["conflict"] } else { &[] };
+        assert_eq!(codes, wanted, "{name}: {found:?}");
+    }
+    for (name, word) in [("ssd_mobilenet_edgetpu", "not built"), ("ssd_mobilenet_v3_lareg", "no network called")] {
+        let text = set_field(&template(), network, &format!("\"{name}\"")).expect("can be set");
+        let found = problems(&text, &DatasetFacts::default());
+        assert!(found.len() == 1 && found[0].message.contains(word), "{found:?}");
+    }
+}
