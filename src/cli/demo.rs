@@ -235,6 +235,12 @@ fn train_sample(args: &Args, pipeline: &Path, progress: &mut Progress) -> anyhow
         seed: args.seed,
         checkpoint_every: None,
         eval_every: None,
+        max_to_keep: None,
+        keep_every: None,
+        max_time: None,
+        early_stopping: None,
+        accumulate: 1,
+        gradient_multipliers: Vec::new(),
     };
     let outcome = train(&request, progress)?;
     progress.clear();

@@ -27,8 +27,8 @@ pub struct Args {
     /// Which metrics of the two files
     #[arg(long, value_enum, default_value_t, requires = "groundtruth")]
     pub protocol: Protocol,
-    /// The checkpoint; the run's last otherwise
-    #[arg(long, value_name = "FILE")]
+    /// The checkpoint: last, best, a step, or a file; the run's last otherwise
+    #[arg(long, value_name = "CHECKPOINT")]
     pub checkpoint: Option<PathBuf>,
     /// auto, cpu, gpu, or gpu:N
     #[arg(long, default_value = "auto")]

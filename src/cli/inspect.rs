@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use boxwright_formats::event_file::is_event_file;
 use boxwright_formats::{read_file, tf_record};
 use boxwright_weights::wire::{Field, fields};
 use boxwright_weights::{Checksums, TensorInfo, WeightFile};
 use serde_json::{Value, json};
 
+use crate::inspect_events;
 use crate::output::print_json;
 
 /// Say what is in a checkpoint, a model, an archive, a record file, an event file or a label map.
@@ -27,6 +29,9 @@ const MAX_FIELDS: usize = 10_000;
 pub fn run(args: &Args) -> anyhow::Result<()> {
     let path = &args.file;
     if path.is_file() {
+        if is_event_file(path) {
+            return inspect_events::run(path, args.json);
+        }
         if is_records(path)? {
             return records(path, args.json);
         }
@@ -133,7 +138,7 @@ fn records(path: &Path, as_json: bool) -> anyhow::Result<()> {
             Err(error) => break Some(error),
         }
     };
-    let kind = if found.is_events { "event file" } else { "record file" };
+    let kind = "record file";
     let (count, checksums) = (reader.records(), if damage.is_some() { "damaged" } else { "match" });
     if as_json {
         let names: serde_json::Map<String, Value> =
@@ -153,36 +158,28 @@ fn records(path: &Path, as_json: bool) -> anyhow::Result<()> {
     damage.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// The names in records, and in how many each is: features of examples, tags of events.
+/// The names of features in records, and in how many records each is.
 #[derive(Default)]
 struct Fields {
     names: BTreeMap<String, u64>,
-    is_events: bool,
 }
 
 impl Fields {
     fn add(&mut self, record: &[u8]) {
         for field in fields(record).map_while(Result::ok) {
-            match field {
-                // Example: features → map of name and feature.
-                (1, Field::Bytes(features)) => self.add_names(features, 1, 1),
-                // Event: a time comes first; then the summary → values with tags.
-                (1, Field::Fixed64) => self.is_events = true,
-                (5, Field::Bytes(summary)) if self.is_events => self.add_names(summary, 1, 1),
-                _ => {}
+            // Example: features → map of name and feature.
+            if let (1, Field::Bytes(features)) = field {
+                self.add_names(features);
             }
         }
     }
 
-    /// The text `name` of every message `item` of a list.
-    fn add_names(&mut self, list: &[u8], item: u64, name: u64) {
-        for field in fields(list).map_while(Result::ok) {
-            let (number, Field::Bytes(inner)) = field else { continue };
-            if number != item {
-                continue;
-            }
-            let named = fields(inner).map_while(Result::ok).find_map(|field| match field {
-                (number, Field::Bytes(text)) if number == name => Some(String::from_utf8_lossy(text).into_owned()),
+    /// The key of every entry of a map of features.
+    fn add_names(&mut self, features: &[u8]) {
+        for field in fields(features).map_while(Result::ok) {
+            let (1, Field::Bytes(entry)) = field else { continue };
+            let named = fields(entry).map_while(Result::ok).find_map(|field| match field {
+                (1, Field::Bytes(text)) => Some(String::from_utf8_lossy(text).into_owned()),
                 _ => None,
             });
             if let Some(named) = named

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use boxwright_core::run::RunState;
 use boxwright_training::device::DeviceChoice;
-use boxwright_training::train::{TrainOutcome, TrainRequest, train};
+use boxwright_training::train::{KEPT_CHECKPOINTS, TrainOutcome, TrainRequest, train};
 
 use crate::output::{self, ProgressMode, duration_words};
 
@@ -19,7 +19,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR")]
     pub model_dir: PathBuf,
     /// auto, cpu, gpu, or gpu:N as `boxwright devices` lists them
-    #[arg(long, default_value = "auto")]
+    #[arg(long, alias = "devices", default_value = "auto", value_parser = one_device)]
     pub device: DeviceChoice,
     /// Steps to train; the config's num_steps otherwise
     #[arg(long, value_name = "N")]
@@ -42,9 +42,46 @@ pub struct Args {
     /// Steps between evaluations; 0 evaluates only at the end
     #[arg(long, value_name = "N")]
     pub eval_every: Option<u64>,
+    /// How many of the last checkpoints are kept; the best one stays beside them
+    #[arg(long, value_name = "N", default_value_t = KEPT_CHECKPOINTS)]
+    pub max_to_keep: usize,
+    /// Keep the checkpoint of every K-th step for ever
+    #[arg(long, value_name = "K")]
+    pub keep_every: Option<u64>,
+    /// Save, measure and stop after this time: 30m, 1h30m, 90s
+    #[arg(long, value_name = "TIME", value_parser = crate::durations::parse)]
+    pub max_time: Option<Duration>,
+    /// End after N evaluations without a better mAP; the best checkpoint is kept
+    #[arg(long, value_name = "N")]
+    pub early_stopping: Option<u64>,
+    /// Take N batches in each step, with the memory of one: their gradients are summed
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=4096))]
+    pub accumulate: u32,
+    /// Multiply the gradients of the variables in whose names PATTERN is found; may be given several times
+    #[arg(long, value_name = "PATTERN=FACTOR", value_parser = gradient_multiplier)]
+    pub gradient_multiplier: Vec<(String, f32)>,
     /// How progress is shown
     #[arg(long, value_enum, default_value_t)]
     pub progress: ProgressMode,
+}
+
+/// `PATTERN=FACTOR`; the pattern may hold further signs of equality.
+fn gradient_multiplier(word: &str) -> Result<(String, f32), String> {
+    let (pattern, factor) = word.rsplit_once('=').ok_or("give PATTERN=FACTOR, such as FeatureExtractor=0.1")?;
+    let factor = factor.parse().map_err(|_| format!("\"{factor}\" is no number"))?;
+    Ok((pattern.to_owned(), factor))
+}
+
+/// A device, or a word about several of them.
+fn one_device(word: &str) -> Result<DeviceChoice, String> {
+    if word.contains(',') {
+        return Err(format!(
+            "\"{word}\": one device trains a run here. Sharing a batch among several needs a collective, which there is \
+             only for CUDA and not in this program; on one device, --accumulate N takes N batches in each step, with \
+             the memory of one"
+        ));
+    }
+    word.parse()
 }
 
 impl Args {
@@ -60,6 +97,12 @@ impl Args {
             seed: self.seed,
             checkpoint_every: self.checkpoint_every,
             eval_every: self.eval_every,
+            max_to_keep: Some(self.max_to_keep),
+            keep_every: self.keep_every,
+            max_time: self.max_time,
+            early_stopping: self.early_stopping,
+            accumulate: self.accumulate,
+            gradient_multipliers: self.gradient_multiplier.clone(),
         }
     }
 }
@@ -84,15 +127,38 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 pub fn summary(outcome: &TrainOutcome) -> String {
     let how = if outcome.state == RunState::Stopped { "stopped" } else { "done" };
     if outcome.training_seconds == 0.0 {
-        return format!("{how}: nothing was left to do, {} steps were there already", outcome.step);
+        let reason = if outcome.reason.is_empty() { "" } else { "\n" }.to_owned() + &outcome.reason;
+        return format!("{how}: nothing was left to do, {} steps were there already{reason}", outcome.step);
     }
-    format!(
-        "{how} at step {}: loss {:.3}, {} of training, {:.1} images a second, first step after {:.1} s, waited {:.1} s for input",
+    let memory = outcome.peak_memory.map_or_else(String::new, |bytes| format!(", {} MiB at most", bytes >> 20));
+    let mut words = format!(
+        "{how} at step {}: loss {:.3}, {} of training, {:.1} images a second, first step after {:.1} s, waited {:.1} s for \
+         input{memory}",
         outcome.step,
         outcome.loss,
         duration_words(Duration::from_secs_f64(outcome.training_seconds)),
         outcome.images_per_second,
         outcome.seconds_to_first_step,
         outcome.stall_seconds,
-    )
+    );
+    if !outcome.reason.is_empty() {
+        words += &format!("\n{}", outcome.reason);
+    }
+    if let Some(best) = &outcome.best {
+        words += &format!("\nthe best evaluation is that of step {}: {} {:.4}", best.step, best.metric, best.value);
+    }
+    words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_devices_get_a_clear_answer() {
+        assert_eq!(one_device("gpu:1"), Ok(DeviceChoice::Adapter(1)));
+        let answer = one_device("gpu:0,gpu:1").expect_err("one device trains");
+        assert!(answer.contains("CUDA") && answer.contains("--accumulate"), "{answer}");
+        assert!(one_device("tpu").is_err());
+    }
 }

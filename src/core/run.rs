@@ -114,6 +114,46 @@ pub struct RunInfo {
     /// Why it stopped or failed; empty while it runs or when it is done.
     #[serde(default)]
     pub reason: String,
+    /// What it was begun with, so that it can be repeated.
+    #[serde(default)]
+    pub setup: RunSetup,
+    /// The best evaluation so far, whose checkpoint is kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<BestEvaluation>,
+    /// The most memory that its process has held, in bytes, where the system says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory: Option<u64>,
+}
+
+/// What a run was begun with. Together with the copies of the config and the label map in its folder,
+/// and the data, it makes the run repeatable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunSetup {
+    /// The version of the program.
+    pub version: String,
+    /// The seed of weights, shuffling and augmentation.
+    pub seed: u64,
+    /// The folder that relative paths in the config start from.
+    pub config_folder: String,
+    /// The weights that it started from; none where all were random.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<String>,
+    /// SHA-256 of the training records, as in `dataset.json`.
+    pub dataset_sha256: String,
+    /// The command that repeats the run into another folder, word by word.
+    pub repeat: Vec<String>,
+}
+
+/// The evaluation with the best main metric.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BestEvaluation {
+    /// Its step.
+    pub step: u64,
+    /// The metric's name.
+    pub metric: String,
+    /// Its value.
+    pub value: f64,
 }
 
 /// `eval/detections-STEP.json` in the run directory: what the model found on the evaluation images,

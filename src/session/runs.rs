@@ -406,6 +406,9 @@ mod tests {
             num_steps: 100,
             device: "CPU".into(),
             reason: String::new(),
+            setup: Default::default(),
+            best: None,
+            peak_memory: None,
         }
     }
 

@@ -10,12 +10,14 @@ use boxwright_core::label_map::LabelMap;
 use boxwright_core::run::{ImageDetections, ProgressEvent, RunDetections};
 use boxwright_detection::image_resizer::ImageResizer;
 use boxwright_detection::{DetectionModel, Detector, builders};
+use boxwright_formats::event_file::EventWriter;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::TrainingError;
 use crate::input::{RecordDataset, push_planes};
+use crate::journal::write_metrics;
 use crate::progress::ProgressSink;
-use crate::run_directory::write_detections;
+use crate::run_directory::{find_checkpoint, host_name, write_detections};
 use crate::train::folder_of;
 
 /// What an evaluation needs beside the model.
@@ -43,7 +45,7 @@ impl EvaluationData {
         let Some(reader) = config.eval_input_reader.first() else { return Ok(None) };
         let record_files = crate::train::field(crate::builders::record_paths(Some(reader), "eval_input_reader"), file)?;
         let labels = read_label_map(reader, file)?;
-        let dataset = RecordDataset::open(record_files, folder_of(file), labels.clone(), num_classes)?;
+        let dataset = RecordDataset::open(record_files, &folder_of(file), labels.clone(), num_classes)?;
         let labels = labels.unwrap_or_else(|| numbered_labels(num_classes));
         let model = config.model.clone().unwrap_or_default();
         let resizer = builders::image_resizer_of(&model)
@@ -75,7 +77,7 @@ impl EvaluationData {
 pub fn read_label_map(reader: &proto::InputReader, file: &Path) -> Result<Option<LabelMap>, TrainingError> {
     match reader.label_map_path() {
         "" => Ok(None),
-        path => Ok(Some(boxwright_config::label_map::read(paths::resolve(folder_of(file), path))?)),
+        path => Ok(Some(boxwright_config::label_map::read(paths::resolve(&folder_of(file), path))?)),
     }
 }
 
@@ -173,7 +175,7 @@ pub struct EvalRequest {
     pub pipeline: PathBuf,
     /// The run directory.
     pub model_dir: PathBuf,
-    /// The checkpoint; the run's last where absent.
+    /// The checkpoint: `last`, `best`, a step, or a file; the run's last where absent.
     pub checkpoint: Option<PathBuf>,
     /// The device.
     pub device: crate::device::DeviceChoice,
@@ -189,11 +191,12 @@ pub fn evaluate_run(
 ) -> Result<(EvaluationResult, RunDetections), TrainingError> {
     let pipeline = boxwright_config::Pipeline::read(&request.pipeline)?;
     let (device, _) = crate::device::open_device(request.device)?;
+    let checkpoint = request.checkpoint.as_deref().map(|name| find_checkpoint(&request.model_dir, name)).transpose()?;
     let loaded = crate::predict::load_checkpoint(
         &pipeline.config,
         &request.pipeline,
         &request.model_dir,
-        request.checkpoint.as_deref(),
+        checkpoint.as_deref(),
         &device,
     )?;
     let data =
@@ -206,5 +209,8 @@ pub fn evaluate_run(
         })?;
     let (result, detections) = evaluate_model(&loaded.model, &data, loaded.step, &device, sink)?;
     write_detections(&request.model_dir, &detections)?;
+    let folder = request.model_dir.join("eval");
+    let mut events = EventWriter::create(&folder, &host_name()).map_err(|e| TrainingError::file(folder, e))?;
+    write_metrics(&mut events, loaded.step, &result)?;
     Ok((result, detections))
 }

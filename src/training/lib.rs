@@ -8,8 +8,11 @@
 //!
 //! This room reads records and writes run directories; it knows nothing of windows.
 
+mod accumulation;
 pub mod augmentation;
+mod best;
 pub mod builders;
+pub mod class_heads;
 pub mod device;
 pub mod device_check;
 pub mod draws;
@@ -17,16 +20,20 @@ pub mod error;
 pub mod evaluate;
 pub mod fine_tune;
 pub mod input;
+mod journal;
 pub mod learning_schedule;
+pub mod memory;
 pub mod optimizer;
 pub mod predict;
 pub mod progress;
 pub mod run_directory;
 mod step;
 pub mod train;
+mod training_loop;
 pub mod variable_rules;
 
 #[cfg(test)]
 mod tests;
 
+pub use best::MAIN_METRIC;
 pub use error::TrainingError;

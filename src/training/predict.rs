@@ -14,7 +14,7 @@ use burn::tensor::Device;
 use crate::device::{DeviceChoice, open_device};
 use crate::error::TrainingError;
 use crate::evaluate::detect_pictures;
-use crate::run_directory::{checkpoint_path, checkpoint_steps};
+use crate::run_directory::{checkpoint_path, checkpoint_steps, find_model};
 
 /// A model with the weights of one checkpoint.
 pub struct LoadedModel {
@@ -79,18 +79,12 @@ pub struct Predictor {
 }
 
 impl Predictor {
-    /// Opens a run directory, or one checkpoint in one.
+    /// Opens a run directory, one checkpoint in one, or `RUN/best`.
     ///
     /// # Errors
     /// The config, checkpoint or label map is missing or does not fit.
     pub fn open(model: &Path, labels: Option<&Path>, choice: DeviceChoice) -> Result<Self, TrainingError> {
-        let (run, checkpoint) = if model.is_dir() {
-            (model.to_owned(), None)
-        } else {
-            // RUN/checkpoints/ckpt-00000400.safetensors
-            let run = model.parent().and_then(Path::parent).unwrap_or(Path::new("."));
-            (run.to_owned(), Some(model))
-        };
+        let (run, checkpoint) = find_model(model)?;
         let file = run.join("pipeline.config");
         let pipeline = Pipeline::read(&file)?;
         let label_path = labels.map_or_else(|| run.join("label_map.pbtxt"), Path::to_owned);
@@ -100,7 +94,7 @@ impl Predictor {
             LabelMap::default()
         };
         let (device, _) = open_device(choice)?;
-        let loaded = load_checkpoint(&pipeline.config, &file, &run, checkpoint, &device)?;
+        let loaded = load_checkpoint(&pipeline.config, &file, &run, checkpoint.as_deref(), &device)?;
         Ok(Self { detector: loaded.model.detector(), resizer: loaded.resizer, device, labels })
     }
 

@@ -2,10 +2,12 @@
 //!
 //! ```text
 //! runs/NAME/   pipeline.config  label_map.pbtxt  run.json  dataset.json  metrics.jsonl  log.txt
-//!              checkpoints/ckpt-00000400.safetensors   eval/detections-00000400.json
+//!              events.out.tfevents.1700000000.HOST     checkpoints/ckpt-00000400.safetensors
+//!              checkpoints/best.safetensors            eval/detections-00000400.json  eval/events.out.…
 //! ```
 //! Checkpoints, `run.json` and evaluations are written whole or not at all. `metrics.jsonl` and
-//! `log.txt` only grow; a reader ignores a last line without its end.
+//! `log.txt` only grow; a reader ignores a last line without its end. `best.safetensors` is the
+//! checkpoint of the best evaluation under a second name, so that no pruning removes it.
 
 use std::fs;
 use std::io::Write;
@@ -14,8 +16,13 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use boxwright_core::run::{MetricRecord, RunDetections, RunInfo, RunState, STOP_FILE};
 use boxwright_formats::atomic_file;
+use boxwright_formats::event_file::EventWriter;
+use boxwright_formats::read_file::read_bounded;
 
 use crate::error::TrainingError;
+
+/// The largest `run.json` that is read.
+const MAX_INFO: u64 = 1 << 20;
 
 /// A run directory, open for writing by this process.
 #[derive(Debug)]
@@ -54,7 +61,7 @@ impl RunDirectory {
 
     /// What `run.json` says, if it is there and readable.
     pub fn info(&self) -> Option<RunInfo> {
-        serde_json::from_slice(&fs::read(self.path.join("run.json")).ok()?).ok()
+        read_info(&self.path)
     }
 
     /// Writes `run.json`.
@@ -102,19 +109,37 @@ impl RunDirectory {
         append(&self.path.join("log.txt"), &format!("{line}\n"))
     }
 
-    /// Forgets the metrics of steps after `step`: a resumed run measures them anew.
+    /// Forgets the metrics of steps after `step`, which a resumed run measures anew, and gives the others.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn truncate_metrics(&self, step: u64) -> Result<(), TrainingError> {
+    pub fn truncate_metrics(&self, step: u64) -> Result<Vec<MetricRecord>, TrainingError> {
         let path = self.path.join("metrics.jsonl");
-        let Ok(text) = fs::read_to_string(&path) else { return Ok(()) };
-        let kept: String = text
-            .split_inclusive('\n')
-            .filter(|line| line.ends_with('\n'))
-            .filter(|line| serde_json::from_str::<MetricRecord>(line).is_ok_and(|r| r.step <= step))
-            .collect();
-        self.write("metrics.jsonl", kept.as_bytes())
+        let Ok(bytes) = fs::read(&path) else { return Ok(Vec::new()) };
+        let text = String::from_utf8_lossy(&bytes);
+        let read = |line: &str| serde_json::from_str::<MetricRecord>(line).ok().filter(|record| record.step <= step);
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        let (lines, records): (Vec<&str>, Vec<MetricRecord>) =
+            whole.filter_map(|line| Some((line, read(line)?))).unzip();
+        self.write("metrics.jsonl", lines.concat().as_bytes())?;
+        Ok(records)
+    }
+
+    /// A new event file in the run's folder, or in one below it. A run that begins or goes on after a step says
+    /// so, which takes back what older files say of later steps.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn event_file(&self, below: &str, begun_at: Option<u64>) -> Result<EventWriter, TrainingError> {
+        let folder = if below.is_empty() { self.path.clone() } else { self.path.join(below) };
+        let made = EventWriter::create(&folder, &host_name()).and_then(|mut events| {
+            if let Some(step) = begun_at {
+                events.session_start(step + 1)?;
+                events.flush()?;
+            }
+            Ok(events)
+        });
+        made.map_err(|e| TrainingError::file(folder, e))
     }
 
     /// Where the checkpoint of a step lies.
@@ -127,17 +152,36 @@ impl RunDirectory {
         checkpoint_steps(&self.path)
     }
 
-    /// Removes all but the last `keep` checkpoints.
+    /// Removes all but the last `keep` checkpoints and those of the multiples of `keep_every`.
     ///
     /// # Errors
     /// One cannot be removed.
-    pub fn prune_checkpoints(&self, keep: usize) -> Result<(), TrainingError> {
+    pub fn prune_checkpoints(&self, keep: usize, keep_every: Option<u64>) -> Result<(), TrainingError> {
+        let is_kept = |step: &u64| keep_every.is_some_and(|every| every > 0 && step.is_multiple_of(every));
         let steps = self.checkpoint_steps();
-        for step in &steps[..steps.len().saturating_sub(keep.max(1))] {
+        for step in steps[..steps.len().saturating_sub(keep.max(1))].iter().filter(|step| !is_kept(step)) {
             let path = self.checkpoint_path(*step);
             fs::remove_file(&path).map_err(|e| TrainingError::file(path, e))?;
         }
         Ok(())
+    }
+
+    /// Keeps the checkpoint of a step as the best one. It is the same file under a second name where the file
+    /// system allows that.
+    ///
+    /// # Errors
+    /// The second name cannot be given.
+    pub fn keep_best(&self, step: u64) -> Result<(), TrainingError> {
+        let (from, to) = (self.checkpoint_path(step), self.path.join("checkpoints").join(BEST_CHECKPOINT));
+        let link = self.path.join("checkpoints").join(format!(".{BEST_CHECKPOINT}.tmp"));
+        // What a kill left behind; mostly there is nothing.
+        drop(fs::remove_file(&link));
+        let linked = fs::hard_link(&from, &link).and_then(|()| fs::rename(&link, &to));
+        if linked.is_ok() {
+            return Ok(());
+        }
+        let bytes = fs::read(&from).map_err(|e| TrainingError::file(from, e))?;
+        atomic_file::write_whole(&to, &bytes).map_err(|e| TrainingError::file(to, e))
     }
 
     /// Writes the detections of an evaluation.
@@ -160,9 +204,61 @@ impl RunDirectory {
     }
 }
 
+/// What `run.json` of a run directory says, if it is there and readable.
+pub fn read_info(run: &Path) -> Option<RunInfo> {
+    serde_json::from_slice(&read_bounded(&run.join("run.json"), MAX_INFO).ok()?).ok()
+}
+
 /// Where the checkpoint of a step lies in a run directory.
 pub fn checkpoint_path(run: &Path, step: u64) -> PathBuf {
     run.join("checkpoints").join(format!("ckpt-{step:08}.safetensors"))
+}
+
+/// The file of the best evaluation's checkpoint.
+pub const BEST_CHECKPOINT: &str = "best.safetensors";
+
+/// The checkpoint of a run that `name` means: `last`, `best`, a step, or a file.
+///
+/// # Errors
+/// There is no such checkpoint.
+pub fn find_checkpoint(run: &Path, name: &Path) -> Result<PathBuf, TrainingError> {
+    let missing = |what: String| Err(TrainingError::Checkpoint(format!("{}: {what}", run.display())));
+    let steps = || checkpoint_steps(run);
+    match name.to_str() {
+        _ if name.is_file() => Ok(name.to_owned()),
+        Some("last") => match steps().last() {
+            Some(step) => Ok(checkpoint_path(run, *step)),
+            None => missing("there is no checkpoint here; train first".to_owned()),
+        },
+        Some("best") => match run.join("checkpoints").join(BEST_CHECKPOINT) {
+            path if path.is_file() => Ok(path),
+            _ => missing("no evaluation of this run has a best checkpoint; take \"last\"".to_owned()),
+        },
+        Some(word) if word.parse::<u64>().is_ok() => match word.parse() {
+            Ok(step) if checkpoint_path(run, step).is_file() => Ok(checkpoint_path(run, step)),
+            _ => missing(format!("there is no checkpoint of step {word}; there are those of {:?}", steps())),
+        },
+        _ => missing(format!("there is no checkpoint {}; take \"last\", \"best\", a step or a file", name.display())),
+    }
+}
+
+/// The run and the checkpoint that a model's path means: a run's folder, one of its checkpoints, or `RUN/best`.
+///
+/// # Errors
+/// There is no such checkpoint.
+pub fn find_model(model: &Path) -> Result<(PathBuf, Option<PathBuf>), TrainingError> {
+    if model.is_dir() {
+        return Ok((model.to_owned(), None));
+    }
+    let parent = model.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !model.is_file() && parent.join("pipeline.config").is_file() {
+        // RUN/best, RUN/400
+        let name = Path::new(model.file_name().unwrap_or_default());
+        return Ok((parent.to_owned(), Some(find_checkpoint(parent, name)?)));
+    }
+    // RUN/checkpoints/ckpt-00000400.safetensors
+    let run = parent.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    Ok((run.to_owned(), Some(model.to_owned())))
 }
 
 /// Writes the detections of an evaluation into a run directory.
@@ -195,6 +291,21 @@ pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
 }
 
+/// The name of this machine, for the names of event files.
+pub(crate) fn host_name() -> String {
+    #[cfg(unix)]
+    {
+        let mut name = [0u8; 256];
+        // SAFETY: the pointer and the length are those of `name`, which outlives the call.
+        let answer = unsafe { libc::gethostname(name.as_mut_ptr().cast(), name.len()) };
+        let length = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+        if answer == 0 {
+            return String::from_utf8_lossy(&name[..length]).into_owned();
+        }
+    }
+    std::env::var("COMPUTERNAME").unwrap_or_else(|_| "localhost".to_owned())
+}
+
 fn append(path: &Path, text: &str) -> Result<(), TrainingError> {
     let write = || -> std::io::Result<()> {
         let mut file = fs::OpenOptions::new().create(true).append(true).open(path)?;
@@ -216,4 +327,54 @@ fn process_is_alive(pid: u32) -> bool {
 #[cfg(not(unix))]
 fn process_is_alive(_: u32) -> bool {
     false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use boxwright_core::run::MetricKind;
+
+    fn run_with(steps: &[u64]) -> (tempfile::TempDir, RunDirectory) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = RunDirectory::open(folder.path()).expect("opened");
+        for step in steps {
+            fs::write(run.checkpoint_path(*step), step.to_string()).expect("written");
+        }
+        (folder, run)
+    }
+
+    #[test]
+    fn pruning_leaves_the_last_the_multiples_and_the_best() {
+        let (_keep, run) = run_with(&[5, 10, 15, 20, 25]);
+        run.keep_best(5).expect("kept");
+        run.keep_best(15).expect("kept");
+        run.prune_checkpoints(2, Some(10)).expect("pruned");
+        assert_eq!(run.checkpoint_steps(), [10, 20, 25]);
+        let find = |name: &str| find_checkpoint(run.path(), Path::new(name)).map(|path| fs::read(path).expect("read"));
+        assert_eq!(find("best").expect("there"), b"15");
+        assert_eq!(find("last").expect("there"), b"25");
+        assert_eq!(find("10").expect("there"), b"10");
+        assert!(find("15").expect_err("pruned").to_string().contains("[10, 20, 25]"));
+        assert!(find("nothing").expect_err("no name").to_string().contains("\"best\""));
+        fs::write(run.path().join("pipeline.config"), "").expect("written");
+        let model = |name: &str| find_model(&run.path().join(name)).expect("there");
+        assert_eq!(model(""), (run.path().join(""), None));
+        assert_eq!(model("best").1, Some(run.path().join("checkpoints").join(BEST_CHECKPOINT)));
+        let file = run.checkpoint_path(20);
+        assert_eq!(find_model(&file).expect("there"), (run.path().to_owned(), Some(file)));
+    }
+
+    #[test]
+    fn metrics_of_later_steps_and_half_lines_are_forgotten() {
+        let (_keep, run) = run_with(&[]);
+        for step in [1, 2, 3] {
+            let record = MetricRecord::new(step, 0.5, MetricKind::Train, [("a".to_owned(), step as f64)]);
+            run.append_metrics(&record).expect("written");
+        }
+        append(&run.path().join("metrics.jsonl"), "{\"step\":2,").expect("written");
+        let kept = run.truncate_metrics(2).expect("written");
+        assert_eq!(kept.iter().map(|record| record.step).collect::<Vec<_>>(), [1, 2]);
+        let text = fs::read_to_string(run.path().join("metrics.jsonl")).expect("read");
+        assert_eq!((text.lines().count(), text.ends_with('\n')), (2, true));
+    }
 }

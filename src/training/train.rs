@@ -1,27 +1,35 @@
-//! The training loop.
+//! A training run: from the request to the loop.
+//!
+//! [`train`] reads the config, builds the model and opens the data, takes the weights from the run's last
+//! checkpoint or from where the run starts, and writes down what it was begun with, so that it can be
+//! repeated from its folder. The steps themselves are the `training_loop`'s.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boxwright_config::{Pipeline, paths, proto};
-use boxwright_core::run::{MetricKind, MetricRecord, ProgressEvent, RunInfo, RunState};
-use boxwright_detection::DetectionModel;
+use boxwright_core::run::{BestEvaluation, ProgressEvent, RunInfo, RunSetup, RunState};
+use boxwright_detection::{DetectionModel, VariableInfo};
 use boxwright_detection::builders;
-use boxwright_weights::{Checkpoint, read_checkpoint, write_checkpoint};
-use burn::module::Module;
+use boxwright_weights::{Checkpoint, read_checkpoint};
 use burn::tensor::Device;
 
-use crate::builders::{augmentation, optimizer, record_paths, refuse_unhonoured};
+use crate::accumulation::{available_memory, parts_that_fit};
+use crate::best::BestTracker;
+use crate::builders::{FieldError, augmentation, optimizer, record_paths, refuse_unhonoured};
 use crate::device::{DeviceChoice, open_device};
+use crate::device_check::{VerdictStore, require_checked};
 use crate::error::TrainingError;
-use crate::evaluate::{EvaluationData, evaluate_model, read_label_map};
+use crate::evaluate::{EvaluationData, read_label_map};
 use crate::fine_tune;
 use crate::input::{BatchPipeline, PipelineSettings, RecordDataset};
-use crate::learning_schedule::LearningSchedule;
+use crate::journal::Journal;
 use crate::optimizer::Optimizer;
 use crate::progress::ProgressSink;
-use crate::run_directory::{RunDirectory, unix_seconds};
+use crate::run_directory::{RunDirectory, find_checkpoint, read_info, unix_seconds};
+use crate::training_loop::{Loop, Plan};
+use crate::variable_rules::VariableRules;
 
 /// What `boxwright train` asks for.
 #[derive(Clone, Debug)]
@@ -46,6 +54,18 @@ pub struct TrainRequest {
     pub checkpoint_every: Option<u64>,
     /// Steps between evaluations, 0 for none but the last; chosen by the length of the run where absent.
     pub eval_every: Option<u64>,
+    /// How many of the last checkpoints are kept; [`KEPT_CHECKPOINTS`] where absent.
+    pub max_to_keep: Option<usize>,
+    /// Checkpoints of every so many steps are kept whatever comes after them.
+    pub keep_every: Option<u64>,
+    /// The time after which the run saves, measures and stops.
+    pub max_time: Option<Duration>,
+    /// How many evaluations may pass without a better one before the run ends.
+    pub early_stopping: Option<u64>,
+    /// Batches that each step takes, one after the other, with their gradients summed: 1 for none but its own.
+    pub accumulate: u32,
+    /// What gradients are multiplied by, for each pattern that is found in a variable's name.
+    pub gradient_multipliers: Vec<(String, f32)>,
 }
 
 /// How a run ended.
@@ -53,8 +73,10 @@ pub struct TrainRequest {
 pub struct TrainOutcome {
     /// The last step.
     pub step: u64,
-    /// Finished, or stopped by a person.
+    /// Finished, or stopped by a person or the clock.
     pub state: RunState,
+    /// Why it ended before its last step; empty where it did not.
+    pub reason: String,
     /// The total loss of the last step.
     pub loss: f64,
     /// Seconds of training, without evaluation and start.
@@ -65,15 +87,19 @@ pub struct TrainOutcome {
     pub seconds_to_first_step: f64,
     /// Seconds for which the model waited for its input.
     pub stall_seconds: f64,
+    /// The most memory that the process has held, in bytes, where the system says it.
+    pub peak_memory: Option<u64>,
+    /// The best evaluation, whose checkpoint is kept.
+    pub best: Option<BestEvaluation>,
     /// The metrics of the last evaluation by TFOD's names, where there was one.
     pub metrics: Option<boxwright_core::evaluation::EvaluationResult>,
 }
 
-/// How many checkpoints a run keeps (TFOD's `max_to_keep`).
-const KEPT_CHECKPOINTS: usize = 5;
+/// The first steps of a run, in which a full memory of the device is not its end.
+const TRIALS: u32 = 3;
 
-/// The longest time of work that a kill can cost.
-const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(120);
+/// How many checkpoints a run keeps (TFOD's `max_to_keep`).
+pub const KEPT_CHECKPOINTS: usize = 5;
 
 /// Trains a detector.
 ///
@@ -97,22 +123,6 @@ pub fn train(request: &TrainRequest, sink: &mut dyn ProgressSink) -> Result<Trai
     }
 }
 
-/// Everything a step needs.
-pub(crate) struct Loop<'a> {
-    pub(crate) directory: &'a RunDirectory,
-    pub(crate) device: Device,
-    pub(crate) model: DetectionModel,
-    pub(crate) optimizer: Optimizer,
-    pub(crate) schedule: LearningSchedule,
-    pub(crate) step: u64,
-    pub(crate) num_steps: u64,
-    pub(crate) seed: u64,
-    pub(crate) info: RunInfo,
-    pub(crate) begin: Instant,
-    pub(crate) training: Duration,
-    pub(crate) last_checkpoint: Instant,
-}
-
 fn run(
     request: &TrainRequest,
     directory: &RunDirectory,
@@ -125,229 +135,188 @@ fn run(
     let train_config = config.train_config.clone().unwrap_or_default();
     let (settings, schedule) = field(optimizer(&train_config), &request.pipeline)?;
     field(refuse_unhonoured(&train_config), &request.pipeline)?;
-    let num_steps = request.num_steps.unwrap_or_else(|| u64::from(train_config.num_steps()));
-    if num_steps == 0 {
-        return Err(TrainingError::Field {
-            file: request.pipeline.clone(),
-            field: "train_config.num_steps".into(),
-            what: "is 0; give the number of steps there or with --num-steps".into(),
-        });
-    }
+    let rules = field(variable_rules(request, &train_config), &request.pipeline)?;
+    let plan = plan(request, &train_config)?;
     let previous = previous_checkpoint(request, directory)?;
 
+    require_checked(request.device, &VerdictStore::of_user(), sink)?;
     let (device, device_name) = open_device(request.device)?;
     let device = device.autodiff();
     let (model, dataset, pipeline_settings) = build(request, config, &train_config, &device)?;
     let evaluation = EvaluationData::open(config, &request.pipeline, model.num_classes())?;
+    refuse_blind_early_stopping(request, &plan, evaluation.is_some())?;
 
-    let mut info = new_info(&device_name, num_steps);
+    // Asked before run.json is written: it is what says where a copied config comes from.
+    let config_folder = folder_of(&request.pipeline);
+    let labels = label_map_path(config, &config_folder);
+    let start = start_checkpoint(request, &train_config, &config_folder);
     directory.write("pipeline.config", pipeline.text().as_bytes())?;
-    copy_label_map(config, &request.pipeline, directory)?;
+    if let Some(path) = &labels {
+        directory.write("label_map.pbtxt", &std::fs::read(path).map_err(|e| TrainingError::file(path, e))?)?;
+    }
     directory.write_json("dataset.json", &dataset.summary())?;
 
     let (model, checkpoint) = match previous {
         Some(path) => {
-            let checkpoint = read_checkpoint(&path)?;
-            let (model, report) = model.load_variables(&checkpoint.variables);
-            if !report.missing.is_empty() || !report.wrong_shape.is_empty() {
-                return Err(TrainingError::Checkpoint(format!(
-                    "{}: the checkpoint does not fit the config: {} variables are missing, {} have another shape ({}); \
-                     restore the config that it was trained with, or start a new run with --checkpoint",
-                    path.display(),
-                    report.missing.len(),
-                    report.wrong_shape.len(),
-                    report
-                        .missing
-                        .iter()
-                        .chain(report.wrong_shape.iter().map(|(name, ..)| name))
-                        .take(3)
-                        .cloned()
-                        .collect::<Vec<_>>()
-                        .join(", ")
-                )));
-            }
-            directory.truncate_metrics(checkpoint.step)?;
+            let (model, checkpoint) = resume(model, &path)?;
             directory.log(&format!("resumed from {} at step {}", path.display(), checkpoint.step))?;
             (model, Some(checkpoint))
         }
-        None => (start(model, request, &train_config, &dataset, &pipeline_settings, &device, directory, sink)?, None),
+        None => match &start {
+            Some(path) => {
+                let start = fine_tune::Start {
+                    path,
+                    train: &train_config,
+                    named_by_person: request.checkpoint.is_some(),
+                    allow_random_backbone: request.allow_random_backbone,
+                    labels: dataset.labels(),
+                };
+                let settings = &pipeline_settings;
+                (begin_from(model, &start, &dataset, settings, &device, directory, sink)?, None)
+            }
+            None => (model, None),
+        },
     };
-    let mut optimizer = Optimizer::new(settings, model.variable_infos());
     let step = checkpoint.as_ref().map_or(0, |c| c.step);
+    let seed = seed_of(request, checkpoint.as_ref());
+    let variables = model.variable_infos();
+    let model = freeze(model, &rules, &variables, request, directory, sink)?;
+    let mut optimizer = Optimizer::new(settings, variables).with_rules(rules);
     if let Some(checkpoint) = &checkpoint {
         optimizer.restore(&model, &checkpoint.slots, checkpoint.step);
     }
-    info.step = step;
-    model.set_dropout_position(step);
+    let is_cpu = device_name.starts_with("CPU");
+    let parts = match recorded(checkpoint.as_ref(), "parts") {
+        Some(parts) => usize::try_from(parts).unwrap_or(1),
+        None => parts(request, config, dataset.len(), is_cpu, directory, sink)?,
+    };
+    model.set_dropout_position(step * parts as u64);
+    let best = best_so_far(directory, step, request.early_stopping)?;
+    let earlier = directory.info().map(|info| info.setup).filter(|setup| step > 0 && !setup.repeat.is_empty());
+    let setup = earlier.unwrap_or_else(|| setup(request, &plan, seed, &config_folder, start.as_deref(), &dataset));
+    let info = RunInfo { step, setup, ..new_info(&device_name, plan.num_steps) };
     directory.write_info(&info)?;
-    let seed = seed_of(request, checkpoint.as_ref());
+    let journal = Journal::open(directory, step, plan.num_steps, begin)?;
+    let batches = BatchPipeline::start(dataset, PipelineSettings { seed, ..pipeline_settings }, step..plan.num_steps)?;
     let work = Loop {
         directory,
+        journal,
         device,
         model,
         optimizer,
         schedule,
+        best,
+        plan,
         step,
-        num_steps,
         seed,
+        parts,
+        trials: if is_cpu { 0 } else { TRIALS },
         info,
         begin,
         training: Duration::ZERO,
-        last_checkpoint: Instant::now(),
+        last_checkpoint: (Instant::now(), step),
+        saving: Duration::ZERO,
+        measuring: Duration::ZERO,
+        metrics: None,
     };
-    let settings = PipelineSettings { seed, ..pipeline_settings };
-    let batches = BatchPipeline::start(dataset, settings, step..num_steps)?;
-    work.run(request, &train_config, batches, evaluation, sink)
+    work.run(batches, evaluation, sink)
+}
+
+/// The model with the weights of the run's last checkpoint.
+fn resume(model: DetectionModel, path: &Path) -> Result<(DetectionModel, Checkpoint), TrainingError> {
+    let checkpoint = read_checkpoint(path)?;
+    let (model, report) = model.load_variables(&checkpoint.variables);
+    if report.missing.is_empty() && report.wrong_shape.is_empty() {
+        return Ok((model, checkpoint));
+    }
+    let names = report.missing.iter().chain(report.wrong_shape.iter().map(|(name, ..)| name)).take(3);
+    Err(TrainingError::Checkpoint(format!(
+        "{}: the checkpoint does not fit the config: {} variables are missing, {} have another shape ({}); restore the \
+         config that it was trained with, or start a new run with --checkpoint",
+        path.display(),
+        report.missing.len(),
+        report.wrong_shape.len(),
+        names.cloned().collect::<Vec<_>>().join(", ")
+    )))
+}
+
+/// What the evaluations up to this step say; later ones are forgotten.
+fn best_so_far(directory: &RunDirectory, step: u64, patience: Option<u64>) -> Result<BestTracker, TrainingError> {
+    let mut best = BestTracker::new(patience, &directory.truncate_metrics(step)?);
+    if let Some(evaluation) = best.best().cloned()
+        && find_checkpoint(directory.path(), Path::new("best")).is_err()
+    {
+        if directory.checkpoint_path(evaluation.step).is_file() {
+            directory.keep_best(evaluation.step)?;
+        } else {
+            best.forget_best();
+        }
+    }
+    Ok(best)
 }
 
 /// The seed of a resumed run is the one it was begun with.
 fn seed_of(request: &TrainRequest, checkpoint: Option<&Checkpoint>) -> u64 {
-    checkpoint
-        .and_then(|c| serde_json::from_str::<serde_json::Value>(&c.state_json).ok())
-        .and_then(|state| state.get("seed")?.as_u64())
-        .unwrap_or(request.seed)
+    recorded(checkpoint, "seed").unwrap_or(request.seed)
 }
 
-impl Loop<'_> {
-    fn run(
-        mut self,
-        request: &TrainRequest,
-        train_config: &proto::TrainConfig,
-        mut batches: BatchPipeline,
-        evaluation: Option<EvaluationData>,
-        sink: &mut dyn ProgressSink,
-    ) -> Result<TrainOutcome, TrainingError> {
-        let (checkpoint_every, eval_every) = intervals(request, self.num_steps);
-        let first_step = self.step;
-        let mut loss = f64::NAN;
-        let mut metrics = None;
-        let mut seconds_to_first_step = 0.0;
-        let mut last_word = Instant::now();
-        while let Some(batch) = batches.next_batch() {
-            let batch = batch?;
-            let step_begin = Instant::now();
-            loss = self.step(batch)?;
-            self.training += step_begin.elapsed();
-            if self.step == first_step + 1 {
-                seconds_to_first_step = self.begin.elapsed().as_secs_f64();
-            }
-            if last_word.elapsed() > Duration::from_millis(250) || self.step == self.num_steps {
-                last_word = Instant::now();
-                sink.event(&self.progress(first_step, train_config.batch_size(), loss));
-            }
-            let stop = sink.stop_requested() || self.directory.stop_requested();
-            let done = self.step == self.num_steps;
-            let due =
-                self.step.is_multiple_of(checkpoint_every) || self.last_checkpoint.elapsed() > CHECKPOINT_INTERVAL;
-            if stop || done || due {
-                self.checkpoint()?;
-            }
-            if stop && !done {
-                self.finish(RunState::Stopped, "stopped by request; --resume goes on from here")?;
-                break;
-            }
-            if let Some(data) = &evaluation
-                && (done || (eval_every > 0 && self.step.is_multiple_of(eval_every)))
-            {
-                metrics = Some(self.evaluate(data, sink)?);
-            }
-            if done {
-                self.finish(RunState::Finished, "")?;
-            }
-        }
-        if first_step >= self.num_steps {
-            self.finish(RunState::Finished, "")?;
-            if let Some(data) = &evaluation {
-                metrics = Some(self.evaluate(data, sink)?);
-            }
-        }
-        let seconds = self.training.as_secs_f64() + batches.stall().as_secs_f64();
-        let images = (self.step - first_step) as f64 * f64::from(train_config.batch_size());
-        Ok(TrainOutcome {
-            step: self.step,
-            state: self.info.state,
-            loss,
-            training_seconds: seconds,
-            images_per_second: if seconds > 0.0 { images / seconds } else { 0.0 },
-            seconds_to_first_step,
-            stall_seconds: batches.stall().as_secs_f64(),
-            metrics,
-        })
-    }
+/// A number that the run had when it wrote a checkpoint.
+fn recorded(checkpoint: Option<&Checkpoint>, key: &str) -> Option<u64> {
+    let state = serde_json::from_str::<serde_json::Value>(&checkpoint?.state_json).ok()?;
+    state.get(key)?.as_u64()
+}
 
-    /// Writes down what a step measured: its losses by TFOD's names, their total and the learning rate.
-    pub(crate) fn record_step(&self, values: &[(&str, f64)]) -> Result<(), TrainingError> {
-        // Long runs thin their curve out: a plot has a thousand columns, not a million.
-        let stride = (self.num_steps / 5000).max(1);
-        if self.step.is_multiple_of(stride) || self.step == 1 {
-            let values = values.iter().map(|(name, value)| ((*name).to_owned(), *value));
-            let record = MetricRecord::new(self.step, self.begin.elapsed().as_secs_f64(), MetricKind::Train, values);
-            self.directory.append_metrics(&record)?;
-        }
-        if self.step.is_multiple_of(100) || self.step == 1 {
-            let of = |wanted: &str| values.iter().find(|(name, _)| *name == wanted).map_or(f64::NAN, |(_, v)| *v);
-            let (loss, rate) = (of("Loss/total_loss"), of("learning_rate"));
-            self.directory.log(&format!("step {}: loss {loss:.4}, learning rate {rate:.6}", self.step))?;
-        }
-        Ok(())
-    }
+/// Which variables are trained, and how fast.
+fn variable_rules(request: &TrainRequest, train: &proto::TrainConfig) -> Result<VariableRules, FieldError> {
+    let rules = VariableRules::from_config(train)?;
+    request.gradient_multipliers.iter().try_fold(rules, |rules, (pattern, factor)| rules.with_factor(pattern, *factor))
+}
 
-    fn progress(&self, first_step: u64, batch_size: u32, loss: f64) -> ProgressEvent {
-        let seconds = self.training.as_secs_f64();
-        let steps_per_second = (self.step - first_step) as f64 / seconds.max(1e-9);
-        ProgressEvent::Progress {
-            stage: format!("training, loss {loss:.3}"),
-            done: self.step,
-            total: self.num_steps,
-            seconds_left: Some((self.num_steps - self.step) as f64 / steps_per_second.max(1e-9)),
-            rate: Some(steps_per_second * f64::from(batch_size)),
-        }
+/// The model without gradients for what is not trained, and a word about it.
+fn freeze(
+    model: DetectionModel,
+    rules: &VariableRules,
+    variables: &[VariableInfo],
+    request: &TrainRequest,
+    directory: &RunDirectory,
+    sink: &mut dyn ProgressSink,
+) -> Result<DetectionModel, TrainingError> {
+    let mut words = rules.unused(variables).into_iter().map(|p| format!("`{p}` is found in no variable's name")).collect::<Vec<_>>();
+    let (trained, all) = rules.count(variables);
+    if trained == 0 {
+        return Err(TrainingError::Field {
+            file: request.pipeline.clone(),
+            field: "train_config.freeze_variables".into(),
+            what: "with update_trainable_variables leaves nothing to train; narrow its patterns".into(),
+        });
     }
+    if trained < all {
+        words.push(format!("{trained} of {all} variables are trained, the others stay as they are"));
+    }
+    for message in words {
+        directory.log(&message)?;
+        sink.event(&ProgressEvent::Warning { message });
+    }
+    Ok(rules.freeze(model, variables))
+}
 
-    fn checkpoint(&mut self) -> Result<(), TrainingError> {
-        let checkpoint = Checkpoint {
-            step: self.step,
-            variables: self.model.variables(),
-            slots: self.optimizer.slots(&self.model),
-            state_json: serde_json::json!({ "seed": self.seed, "num_steps": self.num_steps }).to_string(),
-        };
-        write_checkpoint(&self.directory.checkpoint_path(self.step), &checkpoint)?;
-        self.directory.prune_checkpoints(KEPT_CHECKPOINTS)?;
-        self.last_checkpoint = Instant::now();
-        self.info.step = self.step;
-        self.info.updated = unix_seconds();
-        self.directory.write_info(&self.info)
+/// In how many parts a batch goes through the network: those that were asked for, and on the CPU twice as many where
+/// its memory cannot hold one of them.
+fn parts(
+    request: &TrainRequest,
+    config: &proto::TrainEvalPipelineConfig,
+    images: usize,
+    is_cpu: bool,
+    directory: &RunDirectory,
+    sink: &mut dyn ProgressSink,
+) -> Result<usize, TrainingError> {
+    let available = if is_cpu { available_memory() } else { None };
+    let (parts, words) = parts_that_fit(config, images, request.accumulate.max(1) as usize, available);
+    if let Some(message) = words {
+        directory.log(&message)?;
+        sink.event(&ProgressEvent::Warning { message });
     }
-
-    fn finish(&mut self, state: RunState, reason: &str) -> Result<(), TrainingError> {
-        self.info.state = state;
-        self.info.step = self.step;
-        self.info.updated = unix_seconds();
-        reason.clone_into(&mut self.info.reason);
-        self.directory.clear_stop_request();
-        self.directory.log(&format!(
-            "{} at step {}",
-            if reason.is_empty() { "finished" } else { reason },
-            self.step
-        ))?;
-        self.directory.write_info(&self.info)
-    }
-
-    fn evaluate(
-        &self,
-        data: &EvaluationData,
-        sink: &mut dyn ProgressSink,
-    ) -> Result<boxwright_core::evaluation::EvaluationResult, TrainingError> {
-        let averaged = data.use_moving_averages.then(|| self.optimizer.averaged(&self.model)).flatten();
-        let model = averaged.as_ref().unwrap_or(&self.model).valid();
-        let (result, detections) = evaluate_model(&model, data, self.step, &self.device.clone().inner(), sink)?;
-        self.directory.write_detections(&detections)?;
-        let values = result.values.iter().map(|(name, value)| (name.clone(), value.unwrap_or(f64::NAN)));
-        let record = MetricRecord::new(self.step, self.begin.elapsed().as_secs_f64(), MetricKind::Eval, values);
-        self.directory.append_metrics(&record)?;
-        sink.event(&ProgressEvent::Metric(record));
-        Ok(result)
-    }
+    Ok(parts)
 }
 
 /// The checkpoint to go on from, or the reason why the run cannot begin here.
@@ -374,7 +343,7 @@ fn build(
     let build = |source| TrainingError::Build { file: file.clone(), source };
     let model = builders::build_model(&model_config, request.seed, device).map_err(build)?;
     let settings = PipelineSettings {
-        batch_size: train_config.batch_size() as usize,
+        batch_size: train_config.batch_size() as usize * request.accumulate.max(1) as usize,
         augmentation: field(augmentation(train_config), file)?,
         resizer: builders::image_resizer_of(&model_config).map_err(build)?,
         max_boxes: usize::try_from(train_config.max_number_of_boxes()).unwrap_or(0),
@@ -384,52 +353,125 @@ fn build(
     };
     let record_files = field(record_paths(config.train_input_reader.as_ref(), "train_input_reader"), file)?;
     let labels = config.train_input_reader.as_ref().map_or(Ok(None), |reader| read_label_map(reader, file))?;
-    let dataset = RecordDataset::open(record_files, folder_of(file), labels, model.num_classes())?;
+    let dataset = RecordDataset::open(record_files, &folder_of(file), labels, model.num_classes())?;
     Ok((model, Arc::new(dataset), settings))
 }
 
-/// A new run: from random weights or from a checkpoint.
-fn start(
+/// The weights that a new run starts from; none where all are random.
+fn start_checkpoint(request: &TrainRequest, train_config: &proto::TrainConfig, folder: &Path) -> Option<PathBuf> {
+    let from_config = Some(train_config.fine_tune_checkpoint()).filter(|path| !path.is_empty());
+    request.checkpoint.clone().or_else(|| from_config.map(|path| paths::resolve(folder, path)))
+}
+
+/// A new run's model with the weights that it starts from.
+fn begin_from(
     model: DetectionModel,
-    request: &TrainRequest,
-    train_config: &proto::TrainConfig,
+    start: &fine_tune::Start<'_>,
     dataset: &Arc<RecordDataset>,
     settings: &PipelineSettings,
     device: &Device,
     directory: &RunDirectory,
     sink: &mut dyn ProgressSink,
 ) -> Result<DetectionModel, TrainingError> {
-    let from_config = Some(train_config.fine_tune_checkpoint()).filter(|path| !path.is_empty());
-    let path = match (&request.checkpoint, from_config) {
-        (Some(path), _) => path.clone(),
-        (None, Some(path)) => paths::resolve(folder_of(&request.pipeline), path),
-        (None, None) => return Ok(model),
-    };
-    let allow_random = request.allow_random_backbone;
-    let (model, report) = fine_tune::restore(model, &path, train_config, dataset, settings, device, allow_random)?;
-    let message = format!("{}: {report}", path.display());
-    directory.log(&format!("{}: {report:#}", path.display()))?;
-    sink.event(&ProgressEvent::Warning { message });
+    let (model, report) = fine_tune::restore(model, start, dataset, settings, device)?;
+    let from = start.path.display();
+    directory.log(&format!("{from}: {report:#}"))?;
+    sink.event(&ProgressEvent::Warning { message: format!("{from}: {report}") });
     Ok(model)
 }
 
-fn copy_label_map(
-    config: &proto::TrainEvalPipelineConfig,
-    file: &Path,
-    directory: &RunDirectory,
-) -> Result<(), TrainingError> {
-    let Some(path) = config.train_input_reader.as_ref().map(|r| r.label_map_path()).filter(|p| !p.is_empty()) else {
-        return Ok(());
-    };
-    let path = paths::resolve(folder_of(file), path);
-    let bytes = std::fs::read(&path).map_err(|e| TrainingError::file(&path, e))?;
-    directory.write("label_map.pbtxt", &bytes)
+/// The label map of the training data, where the config names one.
+fn label_map_path(config: &proto::TrainEvalPipelineConfig, folder: &Path) -> Option<PathBuf> {
+    let path = config.train_input_reader.as_ref().map(|r| r.label_map_path()).filter(|path| !path.is_empty())?;
+    Some(paths::resolve(folder, path))
 }
 
-fn intervals(request: &TrainRequest, num_steps: u64) -> (u64, u64) {
-    let checkpoint = request.checkpoint_every.unwrap_or((num_steps / 10).clamp(20, 1000)).max(1);
-    let eval = request.eval_every.unwrap_or((num_steps / 5).clamp(50, 5000));
-    (checkpoint, eval)
+/// When the run saves, measures and ends.
+fn plan(request: &TrainRequest, train_config: &proto::TrainConfig) -> Result<Plan, TrainingError> {
+    let num_steps = request.num_steps.unwrap_or_else(|| u64::from(train_config.num_steps()));
+    if num_steps == 0 {
+        return Err(TrainingError::Field {
+            file: request.pipeline.clone(),
+            field: "train_config.num_steps".into(),
+            what: "is 0; give the number of steps there or with --num-steps".into(),
+        });
+    }
+    Ok(Plan {
+        num_steps,
+        batch_size: train_config.batch_size().saturating_mul(request.accumulate.max(1)),
+        checkpoint_every: request.checkpoint_every.unwrap_or((num_steps / 10).clamp(20, 1000)).max(1),
+        eval_every: request.eval_every.unwrap_or((num_steps / 5).clamp(50, 5000)),
+        max_to_keep: request.max_to_keep.unwrap_or(KEPT_CHECKPOINTS).max(1),
+        keep_every: request.keep_every.filter(|every| *every > 0),
+        max_time: request.max_time,
+    })
+}
+
+/// Early stopping needs evaluations.
+fn refuse_blind_early_stopping(request: &TrainRequest, plan: &Plan, measured: bool) -> Result<(), TrainingError> {
+    let (field, what) = match request.early_stopping {
+        None => return Ok(()),
+        Some(0) => ("--early-stopping", "is 0; give the number of evaluations that may pass without a better one"),
+        Some(_) if !measured => ("eval_input_reader", "is not set; --early-stopping needs records to measure on"),
+        Some(_) if plan.eval_every == 0 => ("--eval-every", "is 0; --early-stopping needs evaluations on the way"),
+        Some(_) => return Ok(()),
+    };
+    Err(TrainingError::Field { file: request.pipeline.clone(), field: field.into(), what: what.into() })
+}
+
+/// What `--device` calls a device.
+fn device_word(choice: DeviceChoice) -> String {
+    match choice {
+        DeviceChoice::Auto => "auto".to_owned(),
+        DeviceChoice::Cpu => "cpu".to_owned(),
+        DeviceChoice::Gpu => "gpu".to_owned(),
+        DeviceChoice::Adapter(number) => format!("gpu:{number}"),
+    }
+}
+
+/// What the run was begun with.
+fn setup(
+    request: &TrainRequest,
+    plan: &Plan,
+    seed: u64,
+    config_folder: &Path,
+    checkpoint: Option<&Path>,
+    dataset: &RecordDataset,
+) -> RunSetup {
+    let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string();
+    let checkpoint = checkpoint.map(absolute);
+    let mut repeat: Vec<String> = ["boxwright", "train", "--pipeline"].map(str::to_owned).into();
+    repeat.push(absolute(&request.model_dir.join("pipeline.config")));
+    repeat.extend(["--model-dir", "ANOTHER-FOLDER"].map(str::to_owned));
+    let mut option = |name: &str, value: String| repeat.extend([format!("--{name}"), value]);
+    option("device", device_word(request.device));
+    option("seed", seed.to_string());
+    option("num-steps", plan.num_steps.to_string());
+    option("checkpoint-every", plan.checkpoint_every.to_string());
+    option("eval-every", plan.eval_every.to_string());
+    if let Some(path) = &checkpoint {
+        option("checkpoint", path.clone());
+    }
+    if let Some(patience) = request.early_stopping {
+        option("early-stopping", patience.to_string());
+    }
+    if request.accumulate > 1 {
+        option("accumulate", request.accumulate.to_string());
+    }
+    for (pattern, factor) in &request.gradient_multipliers {
+        option("gradient-multiplier", format!("{pattern}={factor}"));
+    }
+    if request.allow_random_backbone {
+        repeat.push("--allow-random-backbone".to_owned());
+    }
+    RunSetup {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        seed,
+        config_folder: absolute(config_folder),
+        checkpoint,
+        dataset_sha256: dataset.summary()["sha256"].as_str().unwrap_or_default().to_owned(),
+        repeat,
+    }
 }
 
 fn new_info(device: &str, num_steps: u64) -> RunInfo {
@@ -442,17 +484,25 @@ fn new_info(device: &str, num_steps: u64) -> RunInfo {
         num_steps,
         device: device.to_owned(),
         reason: String::new(),
+        setup: RunSetup::default(),
+        best: None,
+        peak_memory: None,
     }
 }
 
-/// The folder that relative paths of a config start from: the config's own, and for the copy in a
-/// run directory of a project that of the project, from which it was copied.
-pub(crate) fn folder_of(file: &Path) -> &Path {
+/// The folder that relative paths of a config start from: the config's own, and for the copy in a run
+/// directory the folder of the project, or of the file, from which it was copied.
+pub(crate) fn folder_of(file: &Path) -> PathBuf {
     let folder = file.parent().unwrap_or(Path::new(""));
-    match folder.parent().and_then(Path::parent) {
-        Some(project) if folder.join("run.json").exists() && project.join("project.boxwright").exists() => project,
-        _ => folder,
+    if !folder.join("run.json").exists() {
+        return folder.to_owned();
     }
+    match folder.parent().and_then(Path::parent) {
+        Some(project) if project.join("project.boxwright").exists() => return project.to_owned(),
+        _ => {}
+    }
+    let copied_from = read_info(folder).map(|info| PathBuf::from(info.setup.config_folder));
+    copied_from.filter(|from| from.is_absolute() && from.is_dir()).unwrap_or_else(|| folder.to_owned())
 }
 
 /// An error of a field with its file.

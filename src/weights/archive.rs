@@ -102,6 +102,32 @@ fn each(
     Ok(())
 }
 
+/// The bytes of the first member of this name, in whatever folder of the archive, at most `limit` of them. `None`
+/// where there is none, or where the file is no archive.
+///
+/// # Errors
+/// The archive is damaged, or the member is larger than `limit`.
+pub fn read_archive_member(path: &Path, file_name: &str, limit: u64) -> Result<Option<Vec<u8>>, WeightsError> {
+    if !is_archive(path)? {
+        return Ok(None);
+    }
+    let mut found = None;
+    each(path, |entry, name| {
+        if found.is_some() || !entry.header().entry_type().is_file() || name.rsplit('/').next() != Some(file_name) {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let damaged = |e: std::io::Error| WeightsError::damaged(path, format!("member {name:?}"), e.to_string());
+        entry.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(damaged)?;
+        if bytes.len() as u64 > limit {
+            return Err(WeightsError::format(path, format!("has a member {name:?} of more than {limit} bytes")));
+        }
+        found = Some(bytes);
+        Ok(())
+    })?;
+    Ok(found)
+}
+
 /// Unpacks what may be weights.
 pub(crate) fn unpack_weights(path: &Path) -> Result<tempfile::TempDir, WeightsError> {
     let folder = tempfile::tempdir().map_err(|e| WeightsError::io(&std::env::temp_dir(), e))?;

@@ -35,7 +35,7 @@ pub mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use archive::{ArchiveMember, list_archive};
+pub use archive::{ArchiveMember, list_archive, read_archive_member};
 pub use checkpoint::{Checkpoint, read_checkpoint, write_checkpoint};
 pub use element::ElementType;
 pub use error::WeightsError;

@@ -168,6 +168,11 @@ impl RecordDataset {
         self.num_classes
     }
 
+    /// The label map, where the config names one.
+    pub fn labels(&self) -> Option<&LabelMap> {
+        self.labels.as_ref()
+    }
+
     /// The files, as the config names them.
     pub fn name(&self) -> &str {
         &self.name

@@ -2,5 +2,7 @@
 
 mod augmentation;
 mod augmentation_parity;
+mod device_check;
+mod class_heads;
 mod model_steps;
 mod parity;
