@@ -1,7 +1,8 @@
 //! TF2's checkpoints: paths through Python's objects, ending in `/.ATTRIBUTES/VARIABLE_VALUE`.
 //!
 //! The backbone is a functional model whose layers are numbered (`layer_with_weights-12`) in the order
-//! in which Keras lists them; the graph of objects, where it can be read, tells their names as well.
+//! in which Keras lists them; the graph of objects, where it can be read, tells their names as well. A
+//! Faster R-CNN has two of them: its picture's network and the last block, for the proposals.
 //! Everything else is lists in lists, numbered in the order in which TFOD's constructors fill them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -65,6 +66,7 @@ pub(crate) fn tensorflow_names<'a>(
         extra_layer_names(&variables, backbone, &mut names);
     }
     predictor_names(&variables, &mut names);
+    faster_rcnn_names(&variables, &mut names);
     names
 }
 
@@ -102,7 +104,7 @@ fn backbone_names<'a>(
     if let Some(backbone @ Backbone::ResnetV1(_)) = network {
         for (path, layers) in &models {
             if path.iter().any(|part| part.contains("box_classifier_features")) {
-                second_stage_names(layers, backbone, names);
+                second_stage_names(layers, backbone, full_names, names);
             }
         }
     }
@@ -207,16 +209,25 @@ fn keras_order(backbone: Backbone) -> Vec<(String, Seen)> {
 }
 
 /// Names block 4, which a Faster R-CNN keeps in a functional model of its own.
-fn second_stage_names<'a>(layers: &BTreeMap<usize, Vec<&Variable<'a>>>, backbone: Backbone, names: &mut Names<'a>) {
-    let block: Vec<String> = keras_order(backbone)
-        .into_iter()
-        .map(|(scope, _)| scope)
-        .filter(|scope| scope.starts_with("block4/"))
-        .collect();
-    if block.len() != layers.len() {
+fn second_stage_names<'a>(
+    layers: &BTreeMap<usize, Vec<&Variable<'a>>>,
+    backbone: Backbone,
+    full_names: &HashMap<String, String>,
+    names: &mut Names<'a>,
+) {
+    const BLOCK: &str = "block4/";
+    let named = |variables: &Vec<&Variable<'a>>| {
+        let name = variables.iter().find_map(|variable| full_names.get(variable.key))?;
+        keras_layers::scope(backbone, keras_layers::parts(name)?.0).filter(|scope| scope.starts_with(BLOCK))
+    };
+    let by_name: Option<Vec<String>> = layers.values().map(named).collect();
+    let scopes = by_name.unwrap_or_else(|| {
+        keras_order(backbone).into_iter().map(|(scope, _)| scope).filter(|scope| scope.starts_with(BLOCK)).collect()
+    });
+    if scopes.len() != layers.len() {
         return;
     }
-    for (scope, variables) in block.iter().zip(layers.values()) {
+    for (scope, variables) in scopes.iter().zip(layers.values()) {
         for variable in variables {
             let scope = format!("SecondStageFeatureExtractor/{}/{scope}", backbone.scope());
             if let Some(name) = variable_name(&scope, variable.leaf) {
@@ -224,6 +235,35 @@ fn second_stage_names<'a>(layers: &BTreeMap<usize, Vec<&Variable<'a>>>, backbone
             }
         }
     }
+}
+
+/// Names the heads of both stages of a Faster R-CNN, and the convolution before those of the first.
+fn faster_rcnn_names<'a>(variables: &[Variable<'a>], names: &mut Names<'a>) {
+    for variable in variables {
+        let name = faster_rcnn_scope(variable).and_then(|scope| variable_name(&scope, variable.leaf));
+        if let Some(name) = name {
+            names.insert(variable.key, name);
+        }
+    }
+}
+
+/// The scope of a layer beside the networks of a Faster R-CNN.
+fn faster_rcnn_scope(variable: &Variable<'_>) -> Option<String> {
+    if let Some([layer]) = variable.after("first_stage_box_predictor_first_conv") {
+        // The convolution, and its batch normalization where it has one.
+        return layer.starts_with("layer_with_weights-").then(|| "Conv".to_owned());
+    }
+    let stages = [
+        ("first_stage_box_predictor", "FirstStageBoxPredictor"),
+        ("mask_rcnn_box_predictor", "SecondStageBoxPredictor"),
+    ];
+    let (rest, stage) = stages.into_iter().find_map(|(part, stage)| Some((variable.after(part)?, stage)))?;
+    let head = rest.iter().find_map(|part| match *part {
+        "_box_encoder_layers" => Some("BoxEncodingPredictor"),
+        "_class_predictor_layers" => Some("ClassPredictor"),
+        _ => None,
+    })?;
+    Some(format!("{stage}/{head}"))
 }
 
 /// A place in a list.

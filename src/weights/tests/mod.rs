@@ -3,6 +3,7 @@
 mod coco;
 mod damaged;
 mod hostile;
+mod keras_detectors;
 mod memory;
 mod models;
 mod parity;

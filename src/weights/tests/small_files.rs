@@ -79,17 +79,28 @@ fn sealed(block: &[u8]) -> Vec<u8> {
     [with_kind.clone(), masked(&with_kind).to_le_bytes().to_vec()].concat()
 }
 
+/// The index's entry of a tensor, whose values it appends to the data.
+fn entry(value: &HostTensor, data: &mut Vec<u8>) -> Vec<u8> {
+    let bytes = le(&value.data);
+    let offset = data.len() as u64;
+    data.extend_from_slice(&bytes);
+    let crc = [varint(6 << 3 | 5), masked(&bytes).to_le_bytes().to_vec()].concat();
+    let place = [number_field(4, offset), number_field(5, bytes.len() as u64)].concat();
+    [number_field(1, 1), field(2, &shape_proto(&value.shape)), place, crc].concat()
+}
+
+/// Index and data of a checkpoint with these tensors under these keys.
+pub(super) fn bundle_of(values: &BTreeMap<String, HostTensor>) -> (Vec<u8>, Vec<u8>) {
+    let mut data = Vec::new();
+    let mut rows = vec![(Vec::new(), number_field(1, 1))];
+    rows.extend(values.iter().map(|(key, value)| (key.as_bytes().to_vec(), entry(value, &mut data))));
+    (index_of(&rows, &mut as_it_is), data)
+}
+
 /// Index and data of a checkpoint: `a/weights`, `b/biases` and `p`, which is partitioned by rows.
 pub(super) fn bundle(change: Change<'_>) -> (Vec<u8>, Vec<u8>) {
     let mut data = Vec::new();
-    let mut entry = |value: &HostTensor| {
-        let bytes = le(&value.data);
-        let offset = data.len() as u64;
-        data.extend_from_slice(&bytes);
-        let crc = [varint(6 << 3 | 5), masked(&bytes).to_le_bytes().to_vec()].concat();
-        let place = [number_field(4, offset), number_field(5, bytes.len() as u64)].concat();
-        [number_field(1, 1), field(2, &shape_proto(&value.shape)), place, crc].concat()
-    };
+    let mut entry = |value: &HostTensor| entry(value, &mut data);
     let slice = |start: u64, length: u64| {
         let rows = field(1, &[number_field(1, start), number_field(2, length)].concat());
         [rows, field(1, &[])].concat()
@@ -106,7 +117,12 @@ pub(super) fn bundle(change: Change<'_>) -> (Vec<u8>, Vec<u8>) {
         (b"b/biases".to_vec(), entry(&tensor(&[4]))),
         (b"p".to_vec(), whole),
     ];
-    let content = block(&rows, change);
+    (index_of(&rows, change), data)
+}
+
+/// A table of one block.
+fn index_of(rows: &[(Vec<u8>, Vec<u8>)], change: Change<'_>) -> Vec<u8> {
+    let content = block(rows, change);
     let mut index = sealed(&content);
     let handle = |at: usize, size: usize| [varint(at as u64), varint(size as u64)].concat();
     let meta_at = index.len();
@@ -119,7 +135,7 @@ pub(super) fn bundle(change: Change<'_>) -> (Vec<u8>, Vec<u8>) {
     footer.resize(40, 0);
     index.extend(footer);
     index.extend(0xdb47_7524_8b80_fb57u64.to_le_bytes());
-    (index, data)
+    index
 }
 
 // PyTorch.
