@@ -142,23 +142,13 @@ pub fn record_paths<'a>(reader: Option<&'a proto::InputReader>, field: &str) -> 
     }
 }
 
-/// Refuses what `train_config` asks for beyond the optimizer and the augmentation and is not honoured.
+/// Refuses what no run can do: a batch without images.
 ///
 /// # Errors
-/// The first such field.
+/// The field.
 pub fn refuse_unhonoured(train: &proto::TrainConfig) -> Result<(), FieldError> {
     if train.batch_size() == 0 {
         return error("train_config.batch_size", "is 0; give the number of images a step takes");
-    }
-    let refused = [
-        ("freeze_variables", !train.freeze_variables.is_empty()),
-        ("update_trainable_variables", !train.update_trainable_variables.is_empty()),
-        ("bias_grad_multiplier", train.bias_grad_multiplier() != 0.0),
-    ];
-    for (name, set) in refused {
-        if set {
-            return error(&format!("train_config.{name}"), "is not honoured yet; remove it to train without it");
-        }
     }
     Ok(())
 }

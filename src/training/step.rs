@@ -1,38 +1,113 @@
 //! One training step: losses, gradients, update; and the report of a loss that is not a number.
 
+use boxwright_core::run::ProgressEvent;
 use boxwright_detection::LossPart;
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, TensorData};
 
+use crate::accumulation::{Accumulated, share, unless_out_of_memory};
 use crate::error::TrainingError;
 use crate::input::Batch;
-use crate::train::Loop;
+use crate::progress::ProgressSink;
+use crate::training_loop::Loop;
+
+/// The losses of a part of a batch by TFOD's names, and what they count in the whole.
+struct Measured {
+    values: Vec<(&'static str, f64)>,
+    share: Option<f32>,
+    gradients: GradientsParams,
+}
 
 impl Loop<'_> {
     /// One step: losses, gradients, update. Returns the total loss.
-    pub(crate) fn step(&mut self, mut batch: Batch) -> Result<f64, TrainingError> {
-        let shape = [batch.names.len(), 3, batch.size.0, batch.size.1];
-        let images = Tensor::<4>::from_data(TensorData::new(std::mem::take(&mut batch.images), shape), &self.device);
-        let losses = self.model.losses(images, &batch.groundtruth);
-        let Some(total) = losses.iter().map(|part| part.value.clone()).reduce(|sum, part| sum + part) else {
-            return Err(self.not_finite(&batch, &[]));
-        };
-        let mut values: Vec<(&str, f64)> =
-            losses.into_iter().map(|LossPart { name, value }| (name, f64::from(value.into_scalar::<f32>()))).collect();
-        let regularization = f64::from(self.optimizer.regularization_loss(&self.model));
-        values.push(("Loss/regularization_loss", regularization));
-        let sum: f64 = values.iter().map(|(_, value)| value).sum();
-        if !sum.is_finite() {
-            return Err(self.not_finite(&batch, &values));
-        }
-        let gradients = GradientsParams::from_grads(total.backward(), &self.model);
+    pub(crate) fn step(&mut self, batch: Batch, sink: &mut dyn ProgressSink) -> Result<f64, TrainingError> {
+        // On a thread of the pool: no operator then has to wake it up and wait for it from outside.
+        let (gradients, mut values) = rayon::scope(|_| self.gradients_or_half(batch, sink))?;
         let rate = self.schedule.at(self.step);
-        // The module moves through the optimizer; a clone shares its tensors.
-        self.model = self.optimizer.step(self.model.clone(), gradients, rate);
+        let sum = values.iter().map(|(_, value)| value).sum();
+        rayon::scope(|_| {
+            // The module moves through the optimizer; a clone shares its tensors.
+            self.model = self.optimizer.step(self.model.clone(), gradients, rate);
+        });
         self.step += 1;
         values.extend([("Loss/total_loss", sum), ("learning_rate", rate)]);
         self.record_step(&values)?;
         Ok(sum)
+    }
+
+    /// The gradients and losses of a batch. A device whose memory is full gets the batch in twice as many parts, once.
+    fn gradients_or_half(
+        &mut self,
+        batch: Batch,
+        sink: &mut dyn ProgressSink,
+    ) -> Result<(GradientsParams, Vec<(&'static str, f64)>), TrainingError> {
+        if self.trials == 0 || batch.names.len() < 2 * self.parts {
+            return self.gradients(batch);
+        }
+        self.trials -= 1;
+        let again = batch.clone();
+        let words = match unless_out_of_memory(|| self.gradients(batch)) {
+            Ok(found) => return found,
+            Err(words) => words,
+        };
+        self.parts *= 2;
+        self.trials = 0;
+        let message = format!(
+            "the device's memory is full ({words}): from here on each step takes the batch in {} parts and sums their \
+             gradients; batch normalization sees a part at a time",
+            self.parts
+        );
+        self.directory.log(&message)?;
+        sink.event(&ProgressEvent::Warning { message });
+        self.gradients(again)
+    }
+
+    /// The gradients of the losses, and the losses by TFOD's names with that of the regularization.
+    fn gradients(&mut self, batch: Batch) -> Result<(GradientsParams, Vec<(&'static str, f64)>), TrainingError> {
+        let regularization = ("Loss/regularization_loss", f64::from(self.optimizer.regularization_loss(&self.model)));
+        let mut parts = batch.split(self.parts);
+        if parts.len() == 1
+            && let Some(batch) = parts.pop()
+        {
+            let Measured { mut values, gradients, .. } = self.measure(batch, false, regularization)?;
+            values.push(regularization);
+            return Ok((gradients, values));
+        }
+        let mut accumulated = Accumulated::default();
+        for part in parts {
+            let found = self.measure(part, true, regularization)?;
+            accumulated.add(&self.model, found.gradients, &found.values, found.share);
+        }
+        let (gradients, mut values) = accumulated.finish(&self.model);
+        values.push(regularization);
+        Ok((gradients, values))
+    }
+
+    /// The losses of some images and their gradients: of the losses themselves, or with `shared` of what they count in
+    /// the whole batch.
+    fn measure(
+        &self,
+        mut batch: Batch,
+        shared: bool,
+        regularization: (&'static str, f64),
+    ) -> Result<Measured, TrainingError> {
+        let shape = [batch.names.len(), 3, batch.size.0, batch.size.1];
+        let images = Tensor::<4>::from_data(TensorData::new(std::mem::take(&mut batch.images), shape), &self.device);
+        let losses = self.model.losses(images, &batch.groundtruth);
+        let share = share(&losses);
+        let Some(total) = losses.iter().map(|part| part.value.clone()).reduce(|sum, part| sum + part) else {
+            return Err(self.not_finite(&batch, &[]));
+        };
+        let scalar = |LossPart { name, value, .. }| (name, f64::from(value.into_scalar::<f32>()));
+        let values: Vec<(&str, f64)> = losses.into_iter().map(scalar).collect();
+        let sum: f64 = values.iter().map(|(_, value)| value).sum::<f64>() + regularization.1;
+        if !sum.is_finite() {
+            let all: Vec<_> = values.iter().copied().chain([regularization]).collect();
+            return Err(self.not_finite(&batch, &all));
+        }
+        let total = if shared { total * share.unwrap_or(1.0).max(1.0) } else { total };
+        let gradients = GradientsParams::from_grads(total.backward(), &self.model);
+        Ok(Measured { values, share, gradients })
     }
 
     fn not_finite(&self, batch: &Batch, losses: &[(&str, f64)]) -> TrainingError {

@@ -19,6 +19,9 @@ pub struct LossPart {
     pub name: &'static str,
     /// Its value, weighted and normalized.
     pub value: Tensor<1>,
+    /// What the sum over the batch was divided by (1 where this is less), in matches or pictures; `None` where it is
+    /// a plain sum. The loss of a large batch is that of its parts, each times its share, over all shares together.
+    pub share: Option<f32>,
 }
 
 /// A detector. Pictures come resized, RGB from 0 to 255, and padded below and to the right where their sizes
@@ -85,10 +88,10 @@ impl DetectionModel {
     /// # Panics
     /// If the number of pictures differs.
     pub fn losses(&self, images: Tensor<4>, groundtruth: &[Groundtruth]) -> Vec<LossPart> {
-        let part = |name, value| LossPart { name, value };
         match self {
             Self::Ssd(model) => {
                 let losses = model.losses(&model.forward(images, Mode::Train), groundtruth);
+                let part = |name, value| LossPart { name, value, share: losses.matched_weight };
                 vec![
                     part("Loss/localization_loss", losses.localization),
                     part("Loss/classification_loss", losses.classification),
@@ -96,6 +99,8 @@ impl DetectionModel {
             }
             Self::FasterRcnn(model) => {
                 let losses = model.losses(images, groundtruth);
+                // Both stages average over the pictures.
+                let part = |name, value| LossPart { name, value, share: Some(groundtruth.len() as f32) };
                 let mut parts = vec![
                     part("Loss/RPNLoss/localization_loss", losses.rpn_localization),
                     part("Loss/RPNLoss/objectness_loss", losses.rpn_objectness),

@@ -71,6 +71,8 @@ pub struct Losses {
     pub classification: Tensor<1>,
     /// Anchors that were matched to a box, over the batch.
     pub num_matched: usize,
+    /// The weight of these anchors, where `normalize_loss_by_num_matches` divides by it.
+    pub matched_weight: Option<f32>,
 }
 
 /// The model.
@@ -218,6 +220,7 @@ impl SsdModel {
             localization: localization * (settings.localization_weight / (normalizer * code_size)),
             classification: classification * (settings.classification_weight / normalizer),
             num_matched: targets.iter().flat_map(|t| &t.box_weights).filter(|w| **w > 0.0).count(),
+            matched_weight: settings.normalize_loss_by_num_matches.then_some(matched),
         }
     }
 

@@ -30,6 +30,29 @@ pub struct Batch {
     pub names: Vec<String>,
 }
 
+impl Batch {
+    /// The batch in as many parts as equal in size as may be; fewer where there are fewer images.
+    pub fn split(self, parts: usize) -> Vec<Self> {
+        let count = self.names.len();
+        if parts <= 1 || count <= 1 {
+            return vec![self];
+        }
+        let (each, pixels) = (count.div_ceil(parts), self.images.len() / count);
+        let part = |first: usize| {
+            let images = first..count.min(first + each);
+            Self {
+                step: self.step,
+                images: self.images[images.start * pixels..images.end * pixels].to_vec(),
+                size: self.size,
+                true_shapes: self.true_shapes[images.clone()].to_vec(),
+                groundtruth: self.groundtruth[images.clone()].to_vec(),
+                names: self.names[images].to_vec(),
+            }
+        };
+        (0..count).step_by(each).map(part).collect()
+    }
+}
+
 /// How batches are made.
 #[derive(Clone, Debug)]
 pub struct PipelineSettings {
@@ -288,6 +311,25 @@ mod tests {
         let mut out = vec![];
         push_planes(&mut out, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
         assert_eq!(out, [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
+    }
+
+    #[test]
+    fn a_batch_is_split_in_its_order() {
+        let batch = Batch {
+            step: 3,
+            images: (0..5 * 12).map(|value| value as f32).collect(),
+            size: (2, 2),
+            true_shapes: vec![[2, 2, 3]; 5],
+            groundtruth: vec![Groundtruth::default(); 5],
+            names: ["a", "b", "c", "d", "e"].map(String::from).to_vec(),
+        };
+        let names = |parts: &[Batch]| parts.iter().map(|part| part.names.concat()).collect::<Vec<_>>();
+        assert_eq!(names(&batch.clone().split(1)), ["abcde"]);
+        let parts = batch.clone().split(2);
+        assert_eq!(names(&parts), ["abc", "de"]);
+        assert_eq!((parts[1].images[0], parts[1].images.len(), parts[1].step), (36.0, 24, 3));
+        assert_eq!((parts[0].groundtruth.len(), parts[1].true_shapes.len()), (3, 2));
+        assert_eq!(names(&batch.split(9)), ["a", "b", "c", "d", "e"]);
     }
 
     #[test]
