@@ -160,11 +160,6 @@ fn check_head(model: &FasterRcnn, findings: &mut Findings) {
         return;
     };
     let at = |field: &str| format!("{path}.mask_rcnn_box_predictor.{field}");
-    if head.box_code_size() != 4 {
-        let message =
-            format!("`box_code_size` is {}, and the second stage codes boxes by 4 numbers", head.box_code_size());
-        findings.error("bad-value", &at("box_code_size"), message, "set it to 4");
-    }
     let Some(layers) = &head.fc_hyperparams else {
         let message = "`fc_hyperparams` is missing: the settings of the head's layers";
         findings.error("missing-field", &at("fc_hyperparams"), message, "add `fc_hyperparams { op: FC }`");

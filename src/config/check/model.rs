@@ -23,6 +23,7 @@ fn check_ssd(ssd: &Ssd, findings: &mut Findings) {
     check_ssd_anchors(ssd, findings);
     check_pyramid(ssd, findings);
     check_head(ssd, findings);
+    check_codes(ssd, findings);
     check_network(ssd, findings);
     check_suppression(ssd.post_processing.as_ref(), "model.ssd.post_processing", findings);
     if let Some(loss) = &ssd.loss {
@@ -157,7 +158,30 @@ fn check_matcher(ssd: &Ssd, findings: &mut Findings) {
     }
 }
 
+/// An SSD's boxes are fractions of the picture, and so its anchors must be.
+fn check_units(ssd: &Ssd, findings: &mut Findings) {
+    use proto::anchor_generator::AnchorGeneratorOneof as Kind;
+    let path = "model.ssd.anchor_generator";
+    let (name, in_pixels) =
+        match ssd.anchor_generator.as_ref().and_then(|anchors| anchors.anchor_generator_oneof.as_ref()) {
+            Some(Kind::MultiscaleAnchorGenerator(levels)) => {
+                ("multiscale_anchor_generator.normalize_coordinates", !levels.normalize_coordinates())
+            }
+            Some(Kind::FlexibleGridAnchorGenerator(grids)) => {
+                ("flexible_grid_anchor_generator.normalize_coordinates", !grids.normalize_coordinates())
+            }
+            Some(Kind::GridAnchorGenerator(_)) => ("grid_anchor_generator", true),
+            Some(Kind::SsdAnchorGenerator(_)) | None => return,
+        };
+    if in_pixels {
+        let fix = if name.contains('.') { "set it to true" } else { "use ssd_anchor_generator" };
+        let message = "it gives anchors in pixels, and the boxes of an SSD are fractions of the picture";
+        findings.error("conflict", &format!("{path}.{name}"), message, fix);
+    }
+}
+
 fn check_ssd_anchors(ssd: &Ssd, findings: &mut Findings) {
+    check_units(ssd, findings);
     let Some(proto::anchor_generator::AnchorGeneratorOneof::SsdAnchorGenerator(anchors)) =
         ssd.anchor_generator.as_ref().and_then(|anchors| anchors.anchor_generator_oneof.as_ref())
     else {
@@ -277,15 +301,15 @@ fn check_pyramid_size(ssd: &Ssd, extractor: &proto::SsdFeatureExtractor, finding
         return;
     };
     let multiple = 1 << fpn.max_level().clamp(1, OWN);
-    if extractor.use_explicit_padding()
-        || extractor.pad_to_multiple() % multiple == 0
-        || fpn.max_level() <= fpn.min_level()
-    {
+    if extractor.use_explicit_padding() || fpn.max_level() <= fpn.min_level() {
         return;
     }
+    let filled_up = extractor.pad_to_multiple().clamp(1, 1 << 16);
     for (name, side) in [("height", size.height()), ("width", size.width())] {
-        if side > 0 && side % multiple != 0 {
-            let message = format!("a {name} of {side} does not halve evenly down the levels of the pyramid");
+        let padded = side.clamp(0, 1 << 16).div_euclid(filled_up) * filled_up;
+        let padded = if padded < side { padded + filled_up } else { padded };
+        if side > 0 && padded % multiple != 0 {
+            let message = format!("a {name} of {padded} does not halve evenly down the levels of the pyramid");
             let fix = format!("use a multiple of {multiple}, like {}", (side + multiple / 2) / multiple * multiple);
             findings.error("bad-value", &format!("model.ssd.image_resizer.fixed_shape_resizer.{name}"), message, fix);
         }
@@ -388,6 +412,56 @@ fn check_head(ssd: &Ssd, findings: &mut Findings) {
             findings.error("missing-field", &at, message, "usual: depth 256, or 128 for a light network");
         }
         _ => {}
+    }
+}
+
+/// The numbers of a box code are those that the coder makes, and the range that they are cut to has two ends.
+fn check_codes(ssd: &Ssd, findings: &mut Findings) {
+    use proto::box_coder::BoxCoderOneof as Coder;
+    use proto::box_predictor::BoxPredictorOneof as Kind;
+    use proto::localization_loss::LocalizationLoss as Loss;
+    let path = "model.ssd.box_predictor";
+    let (name, written, range) =
+        match ssd.box_predictor.as_ref().and_then(|predictor| predictor.box_predictor_oneof.as_ref()) {
+            Some(Kind::ConvolutionalBoxPredictor(head)) => (
+                "convolutional_box_predictor",
+                head.box_code_size(),
+                head.box_encodings_clip_range.map(|range| (range.min, range.max)),
+            ),
+            Some(Kind::WeightSharedConvolutionalBoxPredictor(head)) => (
+                "weight_shared_convolutional_box_predictor",
+                head.box_code_size(),
+                head.box_encodings_clip_range.map(|range| (range.min, range.max)),
+            ),
+            _ => return,
+        };
+    if let Some((min, max)) = range
+        && (min.is_none() || max.is_none())
+    {
+        let at = format!("{path}.{name}.box_encodings_clip_range");
+        findings.error("bad-value", &at, "it needs a min and a max", "like { min: -10 max: 10 }");
+    }
+    let coder = ssd.box_coder.as_ref().and_then(|coder| coder.box_coder_oneof.as_ref());
+    let (coder, made) = match coder {
+        Some(Coder::SquareBoxCoder(_)) => ("square_box_coder", 3),
+        Some(Coder::FasterRcnnBoxCoder(_)) => ("faster_rcnn_box_coder", 4),
+        Some(Coder::MeanStddevBoxCoder(_)) => ("mean_stddev_box_coder", 4),
+        Some(Coder::KeypointBoxCoder(_)) | None => return,
+    };
+    if written != made {
+        let message = format!("`box_code_size` is {written}, and {coder} makes codes of {made} numbers");
+        findings.error("bad-value", &format!("{path}.{name}.box_code_size"), message, format!("set it to {made}"));
+    }
+    let loss = ssd.loss.as_ref().and_then(|loss| loss.localization_loss.as_ref()?.localization_loss.as_ref());
+    let name = match loss {
+        Some(Loss::WeightedIou(_)) => "weighted_iou",
+        Some(Loss::WeightedGiou(_)) => "weighted_giou",
+        _ => return,
+    };
+    if made != 4 {
+        let message = format!("`{name}` compares boxes of 4 numbers, and {coder} makes codes of {made}");
+        let at = format!("model.ssd.loss.localization_loss.{name}");
+        findings.error("conflict", &at, message, "use weighted_smooth_l1 { }");
     }
 }
 

@@ -159,7 +159,7 @@ fn rpn_layers(
     let hyperparams = hyperparams(message, false).map_err(|e| e.within(FIELD))?;
     let depth = size(config.first_stage_box_predictor_depth(), 1..=4096, "first_stage_box_predictor_depth")?;
     let kernel = size(config.first_stage_box_predictor_kernel_size(), 1..=15, "first_stage_box_predictor_kernel_size")?;
-    let rate = size(config.first_stage_atrous_rate(), 1..=16, "first_stage_atrous_rate")?;
+    let rate = size(config.first_stage_atrous_rate(), 1..=128, "first_stage_atrous_rate")?;
     // Whatever the config says of activations, TFOD takes ReLU6 here.
     let bounded = Hyperparams { activation: Activation::Relu6, ..hyperparams };
     let head = |name: &str, outputs: usize| {
