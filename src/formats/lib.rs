@@ -10,6 +10,7 @@
 //! - [`event_file`]: TensorBoard's event files.
 //! - [`pascal_voc`]: one XML file a picture.
 //! - [`dataset_source`]: folders of annotation files as a neutral list of pictures with boxes.
+//! - [`user_folders`]: where settings and caches lie.
 //!
 //! No window, no tensors, no database here.
 
@@ -21,6 +22,7 @@ pub mod picture;
 pub mod read_file;
 pub mod tf_example;
 pub mod tf_record;
+pub mod user_folders;
 
 mod jpeg_markers;
 

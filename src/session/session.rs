@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use boxwright_config::TemplateValues;
 use boxwright_core::{Annotation, ImageEntry, ImageId, LabelId, LabelMap, Problem};
+use boxwright_formats::user_folders::user_config_dir;
 use boxwright_store::{Project, SplitScope};
 
 use crate::command::{Command, Outcome};
@@ -15,7 +16,7 @@ use crate::job::{JobContext, JobEnd, JobId, JobKind, JobView, Jobs, Waker};
 use crate::open_project::OpenProject;
 use crate::pipeline;
 use crate::runs::RunView;
-use crate::settings::{Settings, user_config_dir};
+use crate::settings::Settings;
 use crate::training::TrainRequest;
 
 /// One person's work with one project at a time.

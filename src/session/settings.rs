@@ -87,20 +87,6 @@ impl Settings {
     }
 }
 
-/// The folder for this person's settings, by the rules of the platform.
-pub fn user_config_dir() -> Option<PathBuf> {
-    let var = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-    let base = if cfg!(windows) {
-        var("APPDATA")
-    } else if cfg!(target_os = "macos") {
-        var("HOME").map(|home| home.join("Library/Application Support"))
-    } else {
-        // The XDG specification: a relative path in the variable is to be ignored.
-        var("XDG_CONFIG_HOME").filter(|p| p.is_absolute()).or_else(|| var("HOME").map(|home| home.join(".config")))
-    };
-    base.map(|base| base.join("boxwright"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
