@@ -1,5 +1,6 @@
 //! A fully connected layer.
 
+use boxwright_kernels::fully_connected;
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
@@ -33,7 +34,7 @@ impl FullyConnected {
     /// # Shapes
     /// `[rows, in]` to `[rows, out]`.
     pub fn forward(&self, x: Tensor<2>) -> Tensor<2> {
-        x.matmul(self.weights.val()) + self.biases.val().unsqueeze()
+        fully_connected(x, self.weights.val(), self.biases.val())
     }
 
     /// Lists its variables.
