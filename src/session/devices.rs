@@ -28,6 +28,16 @@ pub struct DeviceView {
     /// Its memory in bytes, where that is known.
     #[serde(default)]
     pub memory: Option<u64>,
+    /// Whether it computes what the CPU computes: `checked`, `disagrees: …` or `not checked yet`; empty for the CPU.
+    #[serde(default)]
+    pub check: String,
+}
+
+impl DeviceView {
+    /// Whether a check found that it does not compute what the CPU computes, so that training on it is refused.
+    pub fn disagrees(&self) -> bool {
+        self.check.starts_with("disagrees")
+    }
 }
 
 /// The list, as far as it is known.
@@ -99,7 +109,14 @@ fn parse(json: &[u8]) -> Vec<DeviceView> {
 
 /// The one device that is always there.
 fn cpu() -> DeviceView {
-    DeviceView { id: "cpu".into(), name: "CPU".into(), backend: String::new(), kind: "cpu".into(), memory: None }
+    DeviceView {
+        id: "cpu".into(),
+        name: "CPU".into(),
+        backend: String::new(),
+        kind: "cpu".into(),
+        memory: None,
+        check: String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -110,12 +127,17 @@ mod tests {
     fn devices_get_the_names_that_the_flag_takes() {
         let list = parse(
             br#"[{"name":"CPU","backend":"flex","kind":"cpu","memory":8},
-                 {"name":"A","backend":"vulkan","kind":"discrete","memory":null},
-                 {"name":"B","backend":"vulkan","kind":"software"},
+                 {"name":"A","backend":"vulkan","kind":"discrete","memory":null,"check":"checked"},
+                 {"name":"B","backend":"vulkan","kind":"software","check":"disagrees: max pool"},
                  {"id":"gpu:7","name":"C","kind":"other"}]"#,
         );
         assert_eq!(list.iter().map(|d| d.id.as_str()).collect::<Vec<_>>(), ["cpu", "gpu:0", "gpu:1", "gpu:7"]);
         assert_eq!((list[0].memory, list[1].memory), (Some(8), None));
+        assert_eq!(
+            list.iter().map(|d| d.check.as_str()).collect::<Vec<_>>(),
+            ["", "checked", "disagrees: max pool", ""]
+        );
+        assert_eq!(list.iter().map(DeviceView::disagrees).collect::<Vec<_>>(), [false, false, true, false]);
     }
 
     #[test]

@@ -24,6 +24,20 @@ pub struct DeviceInfo {
     pub kind: String,
     /// Its memory in bytes, where the system says it.
     pub memory: Option<u64>,
+    /// The driver and its version; empty for the CPU.
+    pub driver: String,
+}
+
+impl DeviceInfo {
+    /// Whether it is the CPU itself, which needs no adapter.
+    pub fn is_cpu(&self) -> bool {
+        self.kind == "cpu"
+    }
+
+    /// Whether it is a GPU, and not a CPU that plays one.
+    pub fn is_gpu(&self) -> bool {
+        !self.is_cpu() && self.kind != "software"
+    }
 }
 
 /// What `--device` asks for.
@@ -57,22 +71,16 @@ impl FromStr for DeviceChoice {
 
 /// All devices, the CPU first.
 pub fn list_devices() -> Vec<DeviceInfo> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let cpu = DeviceInfo {
-        id: "cpu".into(),
-        name: format!("CPU, {threads} thread{}", if threads == 1 { "" } else { "s" }),
-        backend: "flex".into(),
-        kind: "cpu".into(),
-        memory: physical_memory(),
-    };
-    let adapters = adapters().into_iter().enumerate().map(|(i, info)| DeviceInfo {
-        id: format!("gpu:{i}"),
-        name: info.name.clone(),
-        backend: info.backend.to_str().to_owned(),
-        kind: kind_of(info.device_type).to_owned(),
-        memory: None,
-    });
-    std::iter::once(cpu).chain(adapters).collect()
+    let adapters = adapters();
+    std::iter::once(cpu_info()).chain(adapters.iter().enumerate().map(|(i, adapter)| info(i, adapter))).collect()
+}
+
+/// The device asked for, as [`list_devices`] lists it.
+///
+/// # Errors
+/// There is no such device.
+pub fn find_device(choice: DeviceChoice) -> Result<DeviceInfo, TrainingError> {
+    Ok(find(choice)?.map_or_else(cpu_info, |(adapters, index)| info(index, &adapters[index])))
 }
 
 /// Opens the device asked for. The text is what a log says of it.
@@ -80,17 +88,54 @@ pub fn list_devices() -> Vec<DeviceInfo> {
 /// # Errors
 /// There is no such device.
 pub fn open_device(choice: DeviceChoice) -> Result<(Device, String), TrainingError> {
+    let Some((adapters, index)) = find(choice)? else { return Ok((Device::flex(), "CPU (flex)".into())) };
+    let adapter = &adapters[index];
+    // burn counts the adapters of each kind by themselves.
+    let nth = adapters[..index].iter().filter(|a| a.device_type == adapter.device_type).count();
+    let kind = match adapter.device_type {
+        wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(nth),
+        wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(nth),
+        wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(nth),
+        wgpu::DeviceType::Cpu => DeviceKind::Cpu,
+        wgpu::DeviceType::Other => DeviceKind::DefaultDevice,
+    };
+    Ok((Device::wgpu(kind), format!("{} ({})", adapter.name, adapter.backend.to_str())))
+}
+
+fn cpu_info() -> DeviceInfo {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    DeviceInfo {
+        id: "cpu".into(),
+        name: format!("CPU, {threads} thread{}", if threads == 1 { "" } else { "s" }),
+        backend: "flex".into(),
+        kind: "cpu".into(),
+        memory: physical_memory(),
+        driver: String::new(),
+    }
+}
+
+fn info(index: usize, adapter: &wgpu::AdapterInfo) -> DeviceInfo {
+    DeviceInfo {
+        id: format!("gpu:{index}"),
+        name: adapter.name.clone(),
+        backend: adapter.backend.to_str().to_owned(),
+        kind: kind_of(adapter.device_type).to_owned(),
+        memory: None,
+        driver: format!("{} {}", adapter.driver, adapter.driver_info).trim().to_owned(),
+    }
+}
+
+/// The adapters and which of them is asked for; `None` for the CPU.
+fn find(choice: DeviceChoice) -> Result<Option<(Vec<wgpu::AdapterInfo>, usize)>, TrainingError> {
     if choice == DeviceChoice::Cpu {
-        return Ok((Device::flex(), "CPU (flex)".into()));
+        return Ok(None);
     }
     let adapters = adapters();
     let real = || adapters.iter().position(|a| a.device_type != wgpu::DeviceType::Cpu);
     let index = match choice {
-        DeviceChoice::Auto => match real() {
-            Some(index) => index,
-            None => return Ok((Device::flex(), "CPU (flex)".into())),
-        },
-        DeviceChoice::Gpu => real().ok_or_else(|| {
+        DeviceChoice::Cpu => None,
+        DeviceChoice::Auto => real(),
+        DeviceChoice::Gpu => Some(real().ok_or_else(|| {
             let others: Vec<_> = adapters.iter().enumerate().map(|(i, a)| format!("gpu:{i} ({})", a.name)).collect();
             TrainingError::Device(if others.is_empty() {
                 "no GPU was found; use --device cpu, or install the GPU's Vulkan driver".into()
@@ -100,27 +145,16 @@ pub fn open_device(choice: DeviceChoice) -> Result<(Device, String), TrainingErr
                     others.join(", ")
                 )
             })
-        })?,
-        DeviceChoice::Adapter(index) if index < adapters.len() => index,
+        })?),
+        DeviceChoice::Adapter(index) if index < adapters.len() => Some(index),
         DeviceChoice::Adapter(index) => {
             return Err(TrainingError::Device(format!(
                 "there is no gpu:{index}; `boxwright devices` lists {} adapter(s)",
                 adapters.len()
             )));
         }
-        DeviceChoice::Cpu => unreachable!("handled above"),
     };
-    let info = &adapters[index];
-    // burn counts the adapters of each kind by themselves.
-    let nth = adapters[..index].iter().filter(|a| a.device_type == info.device_type).count();
-    let kind = match info.device_type {
-        wgpu::DeviceType::DiscreteGpu => DeviceKind::DiscreteGpu(nth),
-        wgpu::DeviceType::IntegratedGpu => DeviceKind::IntegratedGpu(nth),
-        wgpu::DeviceType::VirtualGpu => DeviceKind::VirtualGpu(nth),
-        wgpu::DeviceType::Cpu => DeviceKind::Cpu,
-        wgpu::DeviceType::Other => DeviceKind::DefaultDevice,
-    };
-    Ok((Device::wgpu(kind), format!("{} ({})", info.name, info.backend.to_str())))
+    Ok(index.map(|index| (adapters, index)))
 }
 
 /// The adapters of the graphics system that burn would choose: the first that has any.

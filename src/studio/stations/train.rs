@@ -93,6 +93,9 @@ impl Train {
                 if !device.backend.is_empty() {
                     label = format!("{label} · {}", device.backend);
                 }
+                if !device.check.is_empty() {
+                    label = format!("{label} · {}", device.check);
+                }
                 choose(ui, &device.id, label);
             }
         });

@@ -1,152 +1,292 @@
 //! Does a device compute what the CPU computes?
 //!
-//! Graphics drivers and shader compilers have bugs, and a wrong convolution does not crash: it
-//! trains a bad model. So each kind of layer that the detectors use is run on the device and on the
-//! CPU, forward and backward, with the same numbers, and the results are compared.
+//! Graphics drivers and shader compilers have bugs, and a wrong convolution does not crash: it trains a bad model. So
+//! the layers of the detectors are run on the device and on the CPU, forward and backward, with the same numbers, and
+//! the results are compared (`compare`). Which layers: those that the models call when they are traced (`shapes`).
+//! What came out is kept for the adapter and its driver (`verdict`), and no training begins on a device whose layers
+//! disagree, or that was never looked at.
+//!
+//! The reference of a GPU is the CPU in f32. The reference of the CPU's own kernels is burn's operators in f64 on the
+//! same shapes, so a long sum, like the gradient of a weight over a large map, is measured against one without
+//! rounding: the CPU stays about a hundred times below the tolerance there, and what is seen on a GPU is the GPU's.
 
-use boxwright_kernels::{
-    Activation, Padding, affine_activation, avg_pool2d, batch_norm_train, conv2d, crop_and_resize, depthwise_conv2d,
-    dilated_conv2d, max_pool2d,
-};
-use burn::tensor::{Device, Tensor, TensorData};
+mod compare;
+mod shapes;
+mod verdict;
 
-use crate::device::{DeviceChoice, open_device};
-use crate::draws::Draws;
+use std::collections::HashMap;
+use std::time::Instant;
+
+use boxwright_config::TemplateValues;
+use boxwright_config::template::{template_names, templates};
+use boxwright_core::run::ProgressEvent;
+use boxwright_kernels::LayerShape;
+use burn::tensor::{DType, Device};
+use serde::{Deserialize, Serialize};
+
+use crate::device::{DeviceChoice, DeviceInfo, find_device, open_device};
 use crate::error::TrainingError;
+use crate::progress::ProgressSink;
 
-/// One kind of layer and how far the device is from the CPU.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LayerCheck {
-    /// The layer, with its direction.
-    pub layer: String,
-    /// The largest deviation, as part of the largest value.
-    pub deviation: f32,
-    /// What is allowed.
-    pub tolerance: f32,
-    /// Whether the device may be trusted with it.
-    pub agrees: bool,
-}
+pub(crate) use compare::{Comparison, Side, compare};
+pub use shapes::{model_shapes, quick_shapes, template_shapes};
+#[cfg(test)]
+pub(crate) use verdict::require_with;
+pub use verdict::{Verdict, VerdictStore, require_checked};
 
 /// The largest deviation allowed between two devices, as part of the largest value.
-const TOLERANCE: f32 = 1e-3;
+pub const TOLERANCE: f32 = 1e-3;
 
-type Layer = fn(Tensor<4>, &[Tensor<4>]) -> Tensor<4>;
+/// How many layers may crash a device before the check gives it up.
+const CRASHES: usize = 3;
 
-/// Name, shape of the input, shapes of the weights, and what is computed.
-type LayerKind = (&'static str, [usize; 4], &'static [[usize; 4]], Layer);
+/// Which layers are checked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CheckScope {
+    /// A small layer of each kind.
+    Quick,
+    /// These, and those of one template's model.
+    Model(String),
+    /// These, and those of all models.
+    All,
+}
 
-/// The layers.
-const LAYERS: [LayerKind; 10] = [
-    ("convolution 3x3 stride 2", [2, 3, 17, 17], &[[8, 3, 3, 3]], |x, w| {
-        conv2d(x, w[0].clone(), None, [2, 2], Padding::same([17, 17], [3, 3], [2, 2]))
-    }),
-    ("convolution 1x1", [2, 8, 9, 9], &[[16, 8, 1, 1]], |x, w| conv2d(x, w[0].clone(), None, [1, 1], Padding::valid())),
-    ("depthwise 3x3", [2, 8, 9, 9], &[[8, 1, 3, 3]], |x, w| {
-        depthwise_conv2d(x, w[0].clone(), [1, 1], Padding::same([9, 9], [3, 3], [1, 1]))
-    }),
-    ("depthwise 3x3 stride 2", [2, 8, 10, 10], &[[8, 1, 3, 3]], |x, w| {
-        depthwise_conv2d(x, w[0].clone(), [2, 2], Padding::same([10, 10], [3, 3], [2, 2]))
-    }),
-    ("batch norm with ReLU6", [2, 8, 9, 9], &[[8, 1, 1, 1], [8, 1, 1, 1]], |x, w| {
-        let (gamma, beta) = (w[0].clone().reshape([8]), w[1].clone().reshape([8]));
-        batch_norm_train(x, gamma, beta, 1e-3, Activation::Relu6).0
-    }),
-    ("frozen batch norm", [2, 8, 9, 9], &[[8, 1, 1, 1], [8, 1, 1, 1]], |x, w| {
-        affine_activation(x, w[0].clone().reshape([8]), w[1].clone().reshape([8]), Activation::Relu6)
-    }),
-    ("convolution 3x3 dilation 2", [2, 4, 9, 9], &[[8, 4, 3, 3]], |x, w| {
-        dilated_conv2d(x, w[0].clone(), None, [1, 1], [2, 2], Padding::all(2))
-    }),
-    ("max pool 3x3 stride 2", [2, 8, 10, 10], &[], |x, _| {
-        max_pool2d(x, [3, 3], [2, 2], Padding::same([10, 10], [3, 3], [2, 2]))
-    }),
-    ("mean pool 3x3", [2, 8, 9, 9], &[], |x, _| avg_pool2d(x, [3, 3], [1, 1], Padding::same([9, 9], [3, 3], [1, 1]))),
-    ("crop and resize", [2, 8, 9, 9], &[], |x, _| {
-        let boxes = [[0.1, 0.2, 0.9, 0.7], [-0.2, 0.0, 0.5, 1.0], [0.3, 0.3, 0.6, 0.9]];
-        crop_and_resize(x, &boxes, &[1, 0, 1], [4, 4])
-    }),
-];
+impl CheckScope {
+    /// What a device of this kind is worth: a real GPU everything, a software adapter and the CPU the quick set.
+    pub fn of(device: &DeviceInfo) -> Self {
+        if device.is_gpu() { Self::All } else { Self::Quick }
+    }
 
-/// Runs every kind of layer on a device and on the CPU.
+    /// The layers, each with the models that have it; the quick ones first, as they belong to no model.
+    fn shapes(&self, sink: &mut dyn ProgressSink) -> Result<Vec<(LayerShape, Vec<&'static str>)>, TrainingError> {
+        let mut all: Vec<(LayerShape, Vec<&'static str>)> =
+            quick_shapes().into_iter().map(|shape| (shape, vec![])).collect();
+        let names: Vec<&'static str> = match self {
+            Self::Quick => vec![],
+            Self::Model(wanted) => {
+                // Its error names the templates that there are.
+                TemplateValues::of(wanted)?;
+                template_names().filter(|name| name == wanted).collect()
+            }
+            Self::All => templates().into_iter().filter(|t| t.refused.is_none()).map(|t| t.name).collect(),
+        };
+        let mut places: HashMap<LayerShape, usize> =
+            all.iter().enumerate().map(|(place, (shape, _))| (shape.clone(), place)).collect();
+        for (done, &name) in names.iter().enumerate() {
+            sink.event(&progress("looking at the models", done, names.len(), None));
+            for shape in template_shapes(name)? {
+                let place = *places.entry(shape.clone()).or_insert(all.len());
+                if place == all.len() {
+                    all.push((shape, vec![]));
+                }
+                all[place].1.push(name);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What became of the layers of one kind.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct KindReport {
+    /// The kind of layer.
+    pub kind: &'static str,
+    /// How many shapes of it were checked.
+    pub shapes: usize,
+    /// How many results and gradients were compared.
+    pub comparisons: usize,
+    /// The largest deviation, as part of the largest value; infinite where a result is none.
+    pub deviation: f32,
+    /// Where that was: layer and direction.
+    pub place: String,
+}
+
+/// A result that is further from the CPU's than allowed.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Disagreement {
+    /// The layer with its shape.
+    pub layer: String,
+    /// `forward`, or which gradient.
+    pub part: String,
+    /// How far off it is, as part of the largest value; infinite where it is no number.
+    pub deviation: f32,
+    /// What the device said, where it gave no result at all.
+    pub failure: Option<String>,
+    /// The models with this layer.
+    pub models: Vec<&'static str>,
+}
+
+impl std::fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.failure {
+            Some(failure) => write!(f, "{}, {}: {failure}", self.layer, self.part),
+            None if self.deviation.is_finite() => {
+                write!(f, "{}, {}: off by {:.1e} of the largest value", self.layer, self.part, self.deviation)
+            }
+            None => write!(f, "{}, {}: the result is no number", self.layer, self.part),
+        }
+    }
+}
+
+/// What a check found.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct CheckReport {
+    /// The device.
+    #[serde(flatten)]
+    pub device: DeviceInfo,
+    /// Which layers were asked for.
+    pub scope: CheckScope,
+    /// What they were compared with.
+    pub reference: &'static str,
+    /// What is allowed.
+    pub tolerance: f32,
+    /// How many shapes were checked.
+    pub shapes: usize,
+    /// How many were to be checked.
+    pub of: usize,
+    /// Whether a person stopped it before the end.
+    pub stopped: bool,
+    /// How long it took.
+    pub seconds: f64,
+    /// By kind of layer, in the order in which they came.
+    pub kinds: Vec<KindReport>,
+    /// What is wrong.
+    pub disagreements: Vec<Disagreement>,
+}
+
+impl CheckReport {
+    /// Whether every layer that was checked agrees.
+    pub fn agrees(&self) -> bool {
+        self.disagreements.is_empty()
+    }
+
+    fn add(&mut self, shape: &LayerShape, models: &[&'static str], results: Result<Vec<Comparison>, String>) {
+        self.shapes += 1;
+        let kind = shape.kind();
+        let place = self.kinds.iter().position(|row| row.kind == kind).unwrap_or_else(|| {
+            self.kinds.push(KindReport { kind, shapes: 0, comparisons: 0, deviation: 0.0, place: String::new() });
+            self.kinds.len() - 1
+        });
+        let row = &mut self.kinds[place];
+        row.shapes += 1;
+        let (results, failure) = match results {
+            Ok(results) => (results, None),
+            Err(why) => (vec![Comparison { part: "no result".into(), deviation: f32::INFINITY }], Some(why)),
+        };
+        for Comparison { part, deviation } in results {
+            row.comparisons += 1;
+            if deviation > row.deviation || row.place.is_empty() {
+                (row.deviation, row.place) = (deviation, format!("{shape}, {part}"));
+            }
+            if deviation > TOLERANCE {
+                self.disagreements.push(Disagreement {
+                    layer: shape.to_string(),
+                    part,
+                    deviation,
+                    failure: failure.clone(),
+                    models: models.to_vec(),
+                });
+            }
+        }
+    }
+}
+
+/// Runs layers on a device and on the CPU. A person may stop it between two layers; the report says so.
 ///
 /// # Errors
-/// The device cannot be opened.
-pub fn check_device(choice: DeviceChoice) -> Result<Vec<LayerCheck>, TrainingError> {
+/// The device cannot be opened, or there is no such model.
+pub fn check_device(
+    choice: DeviceChoice,
+    scope: &CheckScope,
+    sink: &mut dyn ProgressSink,
+) -> Result<CheckReport, TrainingError> {
+    let info = find_device(choice)?;
     let (device, _) = open_device(choice)?;
-    let mut rows = Vec::new();
-    for (name, input, weights, layer) in LAYERS {
-        let expected = run_layer(&Device::flex(), input, weights, layer);
-        let got = run_layer(&device, input, weights, layer);
-        for (part, (expected, got)) in expected.iter().zip(&got).enumerate() {
-            let part = match part {
-                0 => "forward".to_owned(),
-                1 => "gradient of the input".to_owned(),
-                n => format!("gradient of weight {}", n - 1),
-            };
-            let deviation = deviation(expected, got);
-            rows.push(LayerCheck {
-                layer: format!("{name}, {part}"),
-                deviation,
-                tolerance: TOLERANCE,
-                agrees: deviation <= TOLERANCE,
-            });
-        }
-    }
-    Ok(rows)
-}
-
-/// The output, the gradient of the input and those of the weights, of a sum of squares.
-fn run_layer(device: &Device, input: [usize; 4], weights: &[[usize; 4]], layer: Layer) -> Vec<Vec<f32>> {
-    let device = device.clone().autodiff();
-    let tensor = |shape: [usize; 4], stream: u64| {
-        let mut draws = Draws::new(11, 3, stream);
-        let values: Vec<f32> = (0..shape.iter().product()).map(|_| draws.range(-1.0, 1.0) as f32).collect();
-        Tensor::<4>::from_data(TensorData::new(values, shape), &device).require_grad()
+    let cpu = Device::flex();
+    let (reference, words) = if info.is_cpu() {
+        (Side::new(&cpu, DType::F64), "burn's operators on the CPU in f64")
+    } else {
+        (Side::new(&cpu, DType::F32), "the CPU's kernels in f32")
     };
-    let x = tensor(input, 0);
-    let w: Vec<Tensor<4>> = (1..).zip(weights).map(|(stream, shape)| tensor(*shape, stream)).collect();
-    let y = layer(x.clone(), &w);
-    let gradients = y.clone().square().sum().backward();
-    let host = |t: Tensor<4>| t.into_data().iter::<f32>().collect::<Vec<f32>>();
-    let mut all = vec![host(y)];
-    all.extend(std::iter::once(&x).chain(&w).map(|t| t.grad(&gradients).map(host).unwrap_or_default()));
-    all
+    let report = check_sides(info, words, &reference, &Side::new(&device, DType::F32), scope, sink);
+    // What the layers took is given back to whoever works next.
+    boxwright_kernels::release_unused_memory();
+    report
 }
 
-/// The largest difference over the largest value; infinite where the shapes differ or a number is none.
-fn deviation(expected: &[f32], got: &[f32]) -> f32 {
-    if expected.len() != got.len() || got.iter().any(|v| !v.is_finite()) {
-        return f32::INFINITY;
-    }
-    let scale = expected.iter().fold(f32::MIN_POSITIVE, |m, v| m.max(v.abs()));
-    expected.iter().zip(got).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max) / scale
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_result_is_seen() {
-        assert_eq!(deviation(&[1.0, 2.0], &[1.0, 2.0]), 0.0);
-        assert_eq!(deviation(&[1.0, 2.0], &[1.0, 2.2]), (2.2f32 - 2.0) / 2.0);
-        assert_eq!(deviation(&[1.0], &[f32::NAN]), f32::INFINITY);
-        assert_eq!(deviation(&[1.0], &[]), f32::INFINITY);
-    }
-
-    #[test]
-    fn the_cpu_agrees_with_itself() {
-        let rows = check_device(DeviceChoice::Cpu).expect("the CPU is always there");
-        assert!(rows.len() >= 2 * LAYERS.len());
-        assert!(rows.iter().all(|row| row.agrees), "{rows:?}");
-    }
-
-    /// The quick set on whatever adapter is there; the first run compiles its shaders.
-    #[test]
-    fn an_adapter_agrees_with_the_cpu() {
-        match check_device(DeviceChoice::Adapter(0)) {
-            Err(error) => println!("skipped: {error}"),
-            Ok(rows) => assert!(rows.iter().all(|row| row.agrees), "{rows:?}"),
+/// Compares two sides.
+pub(crate) fn check_sides(
+    device: DeviceInfo,
+    words: &'static str,
+    reference: &Side<'_>,
+    tested: &Side<'_>,
+    scope: &CheckScope,
+    sink: &mut dyn ProgressSink,
+) -> Result<CheckReport, TrainingError> {
+    let begin = Instant::now();
+    let shapes = scope.shapes(sink)?;
+    let mut report = CheckReport {
+        device,
+        scope: scope.clone(),
+        reference: words,
+        tolerance: TOLERANCE,
+        shapes: 0,
+        of: shapes.len(),
+        stopped: false,
+        seconds: 0.0,
+        kinds: vec![],
+        disagreements: vec![],
+    };
+    let mut clock = Clock::new(shapes.iter().map(|(shape, _)| shape.work()).sum());
+    let mut crashes = 0;
+    for (place, (shape, models)) in shapes.iter().enumerate() {
+        if sink.stop_requested() {
+            report.stopped = true;
+            break;
         }
+        sink.event(&progress(&format!("checking layers, {}", shape.kind()), place, shapes.len(), clock.left()));
+        let results = compare(shape, reference, tested);
+        crashes += usize::from(results.is_err());
+        report.add(shape, models, results);
+        clock.done(shape.work());
+        if crashes == CRASHES {
+            break;
+        }
+    }
+    sink.event(&progress("checking layers", report.shapes, shapes.len(), None));
+    report.seconds = begin.elapsed().as_secs_f64();
+    Ok(report)
+}
+
+/// How long the rest takes, by the work that is done and the work that is left.
+struct Clock {
+    begin: Instant,
+    work: f64,
+    done: f64,
+}
+
+impl Clock {
+    fn new(work: f64) -> Self {
+        Self { begin: Instant::now(), work, done: 0.0 }
+    }
+
+    fn done(&mut self, work: f64) {
+        self.done += work;
+    }
+
+    fn left(&self) -> Option<f64> {
+        let seconds = self.begin.elapsed().as_secs_f64();
+        (seconds > 2.0 && self.done > 0.0).then(|| seconds * (self.work - self.done) / self.done)
+    }
+}
+
+fn progress(stage: &str, done: usize, total: usize, seconds_left: Option<f64>) -> ProgressEvent {
+    ProgressEvent::Progress {
+        stage: stage.to_owned(),
+        done: done as u64,
+        total: total as u64,
+        seconds_left,
+        rate: None,
     }
 }
