@@ -2,7 +2,6 @@
 
 mod augmentation;
 mod augmentation_parity;
-mod device_check;
 mod class_heads;
 mod device_check;
 mod model_steps;
