@@ -37,13 +37,10 @@ pub struct ClassTransfer {
 
 impl std::fmt::Display for ClassTransfer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let list = |names: &[String]| names.join(", ");
-        write!(f, "the heads of {} classes are kept by name ({})", self.kept.len(), list(&self.kept))?;
-        if !self.new.is_empty() {
-            write!(f, ", {} begin anew ({})", self.new.len(), list(&self.new))?;
-        }
+        let list = |names: &[String]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+        write!(f, "heads kept by class name: {}; begun anew: {}", list(&self.kept), list(&self.new))?;
         if !self.gone.is_empty() {
-            write!(f, ", {} are gone ({})", self.gone.len(), list(&self.gone))?;
+            write!(f, "; gone: {}", list(&self.gone))?;
         }
         Ok(())
     }

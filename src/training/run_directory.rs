@@ -51,7 +51,22 @@ impl RunDirectory {
                 info.pid
             )));
         }
+        run.sweep();
         Ok(run)
+    }
+
+    /// Removes the half-written files that a killed process left, so that a thousand kills fill no disk.
+    fn sweep(&self) {
+        for folder in [self.path.clone(), self.path.join("checkpoints"), self.path.join("eval")] {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let name = entry.file_name();
+                let name = name.to_string_lossy();
+                if name.starts_with('.') && name.ends_with(".tmp") {
+                    // One that cannot be removed is in nobody's way.
+                    drop(fs::remove_file(entry.path()));
+                }
+            }
+        }
     }
 
     /// The folder.
@@ -362,6 +377,17 @@ mod tests {
         assert_eq!(model("best").1, Some(run.path().join("checkpoints").join(BEST_CHECKPOINT)));
         let file = run.checkpoint_path(20);
         assert_eq!(find_model(&file).expect("there"), (run.path().to_owned(), Some(file)));
+    }
+
+    #[test]
+    fn what_a_kill_left_half_written_is_swept_away() {
+        let (_keep, run) = run_with(&[5]);
+        let half = run.path().join("checkpoints/.ckpt-00000006.safetensors.x1y2.tmp");
+        fs::write(&half, b"half").expect("written");
+        fs::write(run.path().join("run.json"), b"{").expect("written");
+        let again = RunDirectory::open(run.path()).expect("opened");
+        assert!(!half.exists());
+        assert_eq!(again.checkpoint_steps(), [5]);
     }
 
     #[test]

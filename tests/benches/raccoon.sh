@@ -37,6 +37,8 @@ started=$SECONDS
 "$boxwright" train --pipeline "$project/pipeline.config" --model-dir "$project/runs/raccoon" --checkpoint "$weights" \
     --num-steps "$steps" --device "$device" --seed "${SEED:-0}"
 echo "wall time of training and evaluation: $((SECONDS - started)) s"
+peak=$(grep -o '"peak_memory": *[0-9]*' "$project/runs/raccoon/run.json" | grep -o '[0-9]*$' || true)
+[[ -z $peak ]] || awk -v peak="$peak" 'BEGIN { printf "peak memory of the run: %.2f GB (TFOD 1.75 GB), ratio %.2f\n", peak / 1e9, peak / 1.75e9 }'
 "$boxwright" eval --model-dir "$project/runs/raccoon" --device "$device" --json >"$scratch/metrics.json"
 cat "$scratch/metrics.json"
 

@@ -3,9 +3,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
-use crate::support::{PROGRAM, Ran, TinyProject, VocFolder, boxwright, object, succeed, text};
+use crate::support::{PROGRAM, Ran, TinyProject, VocFolder, boxwright, in_own_mounts, object, succeed, text};
 
 /// A folder of four good pictures and an empty project beside it.
 fn folder_and_project(keep: &Path) -> (VocFolder, String) {
@@ -121,25 +120,6 @@ fn a_run_whose_loss_is_no_number_stops_and_names_the_images() {
     assert_eq!(ran.code, Some(1));
     assert!(ran.err.contains("not a number at step") && ran.err.contains("picture-"), "{}", ran.err);
     assert!(ran.err.contains("learning rate"), "the advice: {}", ran.err);
-}
-
-/// Runs a shell script as root in its own mount namespace; `None` where that is not allowed.
-fn in_own_mounts(script: &str) -> Option<Ran> {
-    let namespace = ["--mount", "--map-root-user", "--user"];
-    let plain = ["--mount"];
-    for flags in [&plain[..], &namespace[..]] {
-        let allowed = Command::new("unshare")
-            .args(flags)
-            .args(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", "/mnt"])
-            .output();
-        if allowed.is_ok_and(|o| o.status.success()) {
-            let output =
-                Command::new("unshare").args(flags).args(["sh", "-c", script]).output().expect("unshare starts");
-            return Some(output.into());
-        }
-    }
-    println!("skipped: mounting a small file system is not allowed here");
-    None
 }
 
 #[test]

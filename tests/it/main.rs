@@ -3,6 +3,8 @@
 //! - `tidy`: the rules of the house, checked on its own sources.
 //! - `way`: the commands of the whole way, on a project of a few pictures.
 //! - `resume`: runs that are killed, stopped and continued.
+//! - `runs`: what a run leaves, when it ends, and what another begins from.
+//! - `kills`: runs that are killed at random moments, on disks that fill up.
 //! - `bad_input`: what damaged files, full disks and wrong configs are answered with.
 //! - `config_commands`: configs merged and shown from a shell.
 //! - `inspect`: what the program says of weights, records and label maps.
@@ -14,7 +16,9 @@
 mod bad_input;
 mod config_commands;
 mod inspect;
+mod kills;
 mod resume;
+mod runs;
 #[path = "../../src/cloud/tests/server.rs"]
 mod server;
 mod starting_points;
