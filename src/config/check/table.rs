@@ -51,7 +51,7 @@ const fn no(name: &'static str, note: &'static str, instead: &'static str) -> Ro
 const TPU: &str = "another way to the same numbers, made for TPUs";
 const QUEUE: &str = "queues size themselves here";
 const ANCHORWISE: &str = "the loss is summed over anchors in the end either way";
-const DRAWING: &str = "no pictures are drawn while evaluating; `boxwright predict` draws them";
+const DRAWING: &str = "pictures of an evaluation go to its event file, with the boxes that are there beside those that were found";
 const THREE: &str = "networks take three channels here";
 const FPN_ONLY: &str = "only networks with a feature pyramid read it";
 const MASKS: &str = "masks are not trained here";
@@ -293,9 +293,7 @@ pub(super) const SUPPORT: &[Support] = &[
         near("keep_checkpoint_every_n_hours", "checkpoints are kept by step and not by hour"),
         near("use_bfloat16", "all is computed in 32-bit floats, which is slower and more exact"),
         near("summarize_gradients", "gradients are not written to the metrics"),
-        no("freeze_variables", "all variables are trained here", ""),
-        no("update_trainable_variables", "all variables are trained here", ""),
-        no("bias_grad_multiplier", "biases are trained like all other weights here", ""),
+        yes("freeze_variables"), yes("update_trainable_variables"), yes("bias_grad_multiplier"),
         no("merge_multiple_label_boxes", "a box has one class here", ""),
         no("use_multiclass_scores", "scores of several classes are not read from the records", ""),
     ] },
@@ -455,8 +453,8 @@ pub(super) const SUPPORT: &[Support] = &[
         near("num_examples", "all examples are evaluated"), near("max_evals", "each checkpoint is evaluated when it is written"),
         near("eval_interval_secs", "each checkpoint is evaluated when it is written"), near("save_graph", "there is no graph to save"),
         near("eval_master", "evaluation runs in the same process"), near("export_path", "detections are written into the run's folder"),
-        near("num_visualizations", DRAWING), near("visualization_export_dir", DRAWING), near("min_score_threshold", DRAWING),
-        near("max_num_boxes_to_visualize", DRAWING), near("skip_scores", DRAWING), near("skip_labels", DRAWING),
+        yes("num_visualizations"), near("visualization_export_dir", DRAWING), yes("min_score_threshold"),
+        yes("max_num_boxes_to_visualize"), yes("skip_scores"), yes("skip_labels"),
         near("visualize_groundtruth_boxes", DRAWING), near("groundtruth_box_visualization_color", DRAWING),
         near("keep_image_id_for_visualization_export", DRAWING), near("retain_original_images", DRAWING),
         near("retain_original_image_additional_channels", DRAWING), near("keypoint_edge", KEYPOINTS),

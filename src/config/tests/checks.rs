@@ -91,6 +91,27 @@ fn what_is_not_honoured_is_refused_at_its_line() {
     assert_eq!(problems(&text, &DatasetFacts::default()), []);
 }
 
+#[test]
+fn box_codes_fit_their_coder() {
+    let set = |text: &str, path: &str, value: &str| set_field(text, path, value).expect("can be set");
+    let text = remove_field(&template(), "model.ssd.box_coder.faster_rcnn_box_coder").expect("removed");
+    let square = set(&text, "model.ssd.box_coder.square_box_coder", "{ }");
+    let found = problems(&square, &DatasetFacts::default());
+    assert_eq!((found.len(), found[0].fix.as_str()), (1, "set it to 3"), "{found:?}");
+    let three = set(&square, "model.ssd.box_predictor.convolutional_box_predictor.box_code_size", "3");
+    assert_eq!(problems(&three, &DatasetFacts::default()), []);
+    let text = remove_field(&three, "model.ssd.loss.localization_loss.weighted_smooth_l1").expect("removed");
+    let found = problems(&set(&text, "model.ssd.loss.localization_loss.weighted_iou", "{ }"), &DatasetFacts::default());
+    assert_eq!(found.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["conflict"]);
+    let clip = "model.ssd.box_predictor.convolutional_box_predictor.box_encodings_clip_range";
+    for range in ["{ min: 2 max: 1 }", "{ min: -2 }", "{ }"] {
+        let found = problems(&set(&template(), clip, range), &DatasetFacts::default());
+        assert_eq!(found.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["bad-value"], "{range}");
+    }
+    let text = set(&template(), clip, "{ min: -2 max: 2 }");
+    assert_eq!(problems(&text, &DatasetFacts::default()), []);
+}
+
 /// The template of Faster R-CNN with a field set.
 fn faster_rcnn(path: &str, value: &str) -> Vec<Problem> {
     let values = TemplateValues::of("faster_rcnn_resnet50_v1").expect("a template");
@@ -116,7 +137,7 @@ fn a_faster_rcnn_is_judged_by_its_own_rules() {
         ("model.faster_rcnn.first_stage_box_predictor_conv_hyperparams.op", "FC", "unsupported-value", "use CONV"),
         (&format!("{head}.convolutional_box_predictor"), "{ }", "unsupported-field", "use mask_rcnn_box_predictor"),
         (&format!("{head}.mask_rcnn_box_predictor.fc_hyperparams.op"), "CONV", "bad-value", "set op to FC"),
-        (&format!("{head}.mask_rcnn_box_predictor.box_code_size"), "5", "bad-value", "set it to 4"),
+        (&format!("{head}.mask_rcnn_box_predictor.box_code_size"), "5", "bad-value", "usual: 4"),
         (&format!("{head}.mask_rcnn_box_predictor.predict_instance_masks"), "true", "unsupported-field", "remove"),
         ("model.faster_rcnn.maxpool_kernel_size", "20", "bad-value", "usual: 2"),
     ] {
@@ -130,7 +151,11 @@ fn a_faster_rcnn_is_judged_by_its_own_rules() {
     let text = pipeline_from_template("faster_rcnn_resnet50_v1", &values).expect("a text");
     let text = set_field(&text, "model.faster_rcnn.feature_extractor.type", "faster_rcnn_resnet50_keras").expect("set");
     let found = problems(&set_field(&text, stride, "8").expect("set"), &DatasetFacts::default());
-    assert_eq!(found.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(), ["conflict"], "Keras' network has one stride");
+    assert_eq!(
+        found.iter().map(|p| p.code.as_str()).collect::<Vec<_>>(),
+        ["conflict"],
+        "Keras' network has one stride"
+    );
     let batch = faster_rcnn("train_config.batch_size", "4");
     assert_eq!(
         batch.iter().map(|p| (p.severity, p.code.as_str())).collect::<Vec<_>>(),
@@ -273,7 +298,7 @@ fn tfods_samples_are_judged_without_a_panic() {
 
 #[test]
 fn every_field_gets_a_verdict_at_its_line() {
-    let text = "train_config {\n  batch_size: 8\n  use_bfloat16: true\n  freeze_variables: ['a', 'b']\n  num_steps: 5\n  \
+    let text = "train_config {\n  batch_size: 8\n  use_bfloat16: true\n  freeze_variables: ['a', 'b']\n  use_multiclass_scores: true\n  num_steps: 5\n  \
                 merge_multiple_label_boxes: false\n}\nmodel { ssd { mask_head_config { mask_height: 9 } } }\n";
     let found = verdicts(&Pipeline::parse(text, "p").expect("a config"));
     let rows: Vec<(&str, usize, Verdict)> =
@@ -283,14 +308,15 @@ fn every_field_gets_a_verdict_at_its_line() {
         [
             ("train_config.batch_size", 2, Verdict::Honoured),
             ("train_config.use_bfloat16", 3, Verdict::Approximated),
-            ("train_config.freeze_variables[0]", 4, Verdict::Refused),
-            ("train_config.freeze_variables[1]", 4, Verdict::Refused),
-            ("train_config.num_steps", 5, Verdict::Honoured),
-            ("train_config.merge_multiple_label_boxes", 6, Verdict::Honoured),
-            ("model.ssd.mask_head_config.mask_height", 8, Verdict::Refused),
+            ("train_config.freeze_variables[0]", 4, Verdict::Honoured),
+            ("train_config.freeze_variables[1]", 4, Verdict::Honoured),
+            ("train_config.use_multiclass_scores", 5, Verdict::Refused),
+            ("train_config.num_steps", 6, Verdict::Honoured),
+            ("train_config.merge_multiple_label_boxes", 7, Verdict::Honoured),
+            ("model.ssd.mask_head_config.mask_height", 9, Verdict::Refused),
         ]
     );
-    assert!(found[1].note.contains("32-bit") && found[2].note.contains("remove `freeze_variables`"), "{found:#?}");
+    assert!(found[1].note.contains("32-bit") && found[4].note.contains("remove `use_multiclass_scores`"), "{found:#?}");
     let whole = verdicts(&Pipeline::parse(&template(), "p").expect("a config"));
     let text = template();
     let leaves = text.lines().map(|line| line.split('#').next().unwrap_or_default().trim().to_owned());
