@@ -239,6 +239,7 @@ fn train_sample(args: &Args, pipeline: &Path, progress: &mut Progress) -> anyhow
         keep_every: None,
         max_time: None,
         early_stopping: None,
+        draw: Some(crate::predict::draw_boxes),
         accumulate: 1,
         gradient_multipliers: Vec::new(),
     };

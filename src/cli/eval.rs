@@ -56,6 +56,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         model_dir,
         checkpoint: args.checkpoint.clone(),
         device: args.device,
+        draw: Some(crate::predict::draw_boxes),
     };
     let (result, _) = output::job(args.progress, |progress| {
         let (result, detections) = evaluate_run(&request, progress)?;

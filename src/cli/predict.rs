@@ -8,10 +8,12 @@ use boxwright_core::label_map::LabelMap;
 use boxwright_core::run::ProgressEvent;
 use boxwright_export::annotated_picture::{DrawnBox, LineStyle, draw, label_with_score};
 use boxwright_export::palette;
+use boxwright_formats::picture::Picture;
 use boxwright_formats::{atomic_file, picture};
 use boxwright_training::device::DeviceChoice;
 use boxwright_training::predict::Predictor;
 use boxwright_training::progress::ProgressSink;
+use boxwright_training::side_by_side::BoxWords;
 use serde::Serialize;
 
 use crate::output::{self, Progress, ProgressMode, print_json_line};
@@ -140,6 +142,23 @@ pub fn drawn(d: &Detection, labels: &LabelMap, size: boxwright_core::ImageSize) 
         label: label_with_score(&labels.display_name(d.label), d.score),
         style: LineStyle::Solid,
     }
+}
+
+/// The pictures of an evaluation, for TensorBoard.
+pub fn draw_boxes(picture: &Picture, detections: &[Detection], labels: &LabelMap, words: BoxWords) -> Picture {
+    let boxes: Vec<DrawnBox> = detections
+        .iter()
+        .map(|d| {
+            let label = match words {
+                BoxWords { label: true, score: true } => label_with_score(&labels.display_name(d.label), d.score),
+                BoxWords { label: true, score: false } => labels.display_name(d.label),
+                BoxWords { label: false, score: true } => label_with_score("", d.score).trim().to_owned(),
+                BoxWords { label: false, score: false } => String::new(),
+            };
+            DrawnBox { label, ..drawn(d, labels, picture.size) }
+        })
+        .collect();
+    draw(picture, &boxes)
 }
 
 /// The images among the paths, folders taken apart (not their subfolders).

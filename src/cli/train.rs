@@ -101,6 +101,7 @@ impl Args {
             keep_every: self.keep_every,
             max_time: self.max_time,
             early_stopping: self.early_stopping,
+            draw: Some(crate::predict::draw_boxes),
             accumulate: self.accumulate,
             gradient_multipliers: self.gradient_multiplier.clone(),
         }

@@ -1,6 +1,7 @@
 //! Measuring a detector on the evaluation records.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use boxwright_config::{paths, proto};
@@ -14,10 +15,11 @@ use boxwright_formats::event_file::EventWriter;
 use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::TrainingError;
-use crate::input::{RecordDataset, push_planes};
+use crate::input::{Example, RecordDataset, push_planes};
 use crate::journal::write_metrics;
 use crate::progress::ProgressSink;
 use crate::run_directory::{find_checkpoint, host_name, write_detections};
+use crate::side_by_side::{self, DrawBoxes, PictureSettings};
 use crate::train::folder_of;
 
 /// What an evaluation needs beside the model.
@@ -27,6 +29,8 @@ pub struct EvaluationData {
     resizer: ImageResizer,
     /// Whether the moving averages of the variables are measured instead of the variables.
     pub use_moving_averages: bool,
+    /// Which pictures of an evaluation are shown.
+    pub(crate) pictures: PictureSettings,
 }
 
 /// Images a forward pass takes at once.
@@ -51,7 +55,8 @@ impl EvaluationData {
         let resizer = builders::image_resizer_of(&model)
             .map_err(|source| TrainingError::Build { file: file.to_owned(), source })?;
         let use_moving_averages = config.eval_config.as_ref().is_some_and(|c| c.use_moving_averages());
-        Ok(Some(Self { dataset, labels, resizer, use_moving_averages }))
+        let pictures = PictureSettings::from_config(config);
+        Ok(Some(Self { dataset, labels, resizer, use_moving_averages, pictures }))
     }
 
     /// How many images there are.
@@ -62,6 +67,11 @@ impl EvaluationData {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.dataset.is_empty()
+    }
+
+    /// An image with its boxes.
+    pub(crate) fn example(&self, index: usize) -> Result<Arc<Example>, TrainingError> {
+        self.dataset.load(index)
     }
 
     /// The classes.
@@ -179,6 +189,8 @@ pub struct EvalRequest {
     pub checkpoint: Option<PathBuf>,
     /// The device.
     pub device: crate::device::DeviceChoice,
+    /// Draws the pictures for TensorBoard; without it there are none.
+    pub draw: Option<DrawBoxes>,
 }
 
 /// Measures a checkpoint of a run and keeps its detections in the run directory.
@@ -211,6 +223,11 @@ pub fn evaluate_run(
     write_detections(&request.model_dir, &detections)?;
     let folder = request.model_dir.join("eval");
     let mut events = EventWriter::create(&folder, &host_name()).map_err(|e| TrainingError::file(folder, e))?;
+    if let Some(draw) = request.draw {
+        let pictures = side_by_side::pictures(&data, &detections, draw);
+        let written = events.images(loaded.step, side_by_side::TAG, pictures);
+        written.map_err(|e| TrainingError::file(events.path(), e))?;
+    }
     write_metrics(&mut events, loaded.step, &result)?;
     Ok((result, detections))
 }

@@ -16,6 +16,7 @@ use boxwright_formats::picture::{self, Picture};
 use crate::error::TrainingError;
 use crate::input::Batch;
 use crate::run_directory::RunDirectory;
+use crate::side_by_side;
 
 /// Steps between two words in the log, as in TFOD.
 const LOG_STEPS: u64 = 100;
@@ -103,12 +104,21 @@ impl<'a> Journal<'a> {
         passed.as_secs_f64() / step.saturating_sub(at).max(1) as f64
     }
 
-    /// The metrics of an evaluation.
-    pub fn evaluation(&mut self, step: u64, result: &EvaluationResult) -> Result<MetricRecord, TrainingError> {
+    /// The metrics of an evaluation, and some of its pictures.
+    pub fn evaluation(
+        &mut self,
+        step: u64,
+        result: &EvaluationResult,
+        pictures: Vec<EventImage>,
+    ) -> Result<MetricRecord, TrainingError> {
         if self.eval_events.is_none() {
             self.eval_events = Some(self.directory.event_file("eval", Some(self.begun_at))?);
         }
         if let Some(events) = &mut self.eval_events {
+            if !pictures.is_empty() {
+                let written = events.images(step, side_by_side::TAG, pictures);
+                written.map_err(|e| TrainingError::file(events.path(), e))?;
+            }
             write_metrics(events, step, result)?;
         }
         let values = result.values.iter().map(|(name, value)| (name.clone(), value.unwrap_or(f64::NAN)));

@@ -27,6 +27,7 @@ pub mod optimizer;
 pub mod predict;
 pub mod progress;
 pub mod run_directory;
+pub mod side_by_side;
 mod step;
 pub mod train;
 mod training_loop;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use boxwright_config::{Pipeline, paths, proto};
 use boxwright_core::run::{BestEvaluation, ProgressEvent, RunInfo, RunSetup, RunState};
-use boxwright_detection::{DetectionModel, VariableInfo};
 use boxwright_detection::builders;
+use boxwright_detection::{DetectionModel, VariableInfo};
 use boxwright_weights::{Checkpoint, read_checkpoint};
 use burn::tensor::Device;
 
@@ -28,6 +28,7 @@ use crate::journal::Journal;
 use crate::optimizer::Optimizer;
 use crate::progress::ProgressSink;
 use crate::run_directory::{RunDirectory, find_checkpoint, read_info, unix_seconds};
+use crate::side_by_side::DrawBoxes;
 use crate::training_loop::{Loop, Plan};
 use crate::variable_rules::VariableRules;
 
@@ -62,6 +63,8 @@ pub struct TrainRequest {
     pub max_time: Option<Duration>,
     /// How many evaluations may pass without a better one before the run ends.
     pub early_stopping: Option<u64>,
+    /// Draws the pictures of evaluations for TensorBoard; without it there are none.
+    pub draw: Option<DrawBoxes>,
     /// Batches that each step takes, one after the other, with their gradients summed: 1 for none but its own.
     pub accumulate: u32,
     /// What gradients are multiplied by, for each pattern that is found in a variable's name.
@@ -207,6 +210,7 @@ fn run(
         schedule,
         best,
         plan,
+        draw: request.draw,
         step,
         seed,
         parts,
@@ -281,7 +285,11 @@ fn freeze(
     directory: &RunDirectory,
     sink: &mut dyn ProgressSink,
 ) -> Result<DetectionModel, TrainingError> {
-    let mut words = rules.unused(variables).into_iter().map(|p| format!("`{p}` is found in no variable's name")).collect::<Vec<_>>();
+    let mut words = rules
+        .unused(variables)
+        .into_iter()
+        .map(|p| format!("`{p}` is found in no variable's name"))
+        .collect::<Vec<_>>();
     let (trained, all) = rules.count(variables);
     if trained == 0 {
         return Err(TrainingError::Field {

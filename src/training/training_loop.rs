@@ -19,6 +19,7 @@ use crate::memory::peak_resident_bytes;
 use crate::optimizer::Optimizer;
 use crate::progress::ProgressSink;
 use crate::run_directory::{RunDirectory, unix_seconds};
+use crate::side_by_side::{self, DrawBoxes};
 use crate::train::TrainOutcome;
 
 /// The longest time of work that a kill can cost.
@@ -64,6 +65,8 @@ pub(crate) struct Loop<'a> {
     pub(crate) schedule: LearningSchedule,
     pub(crate) best: BestTracker,
     pub(crate) plan: Plan,
+    /// Draws the pictures of evaluations.
+    pub(crate) draw: Option<DrawBoxes>,
     pub(crate) step: u64,
     pub(crate) seed: u64,
     /// In how many parts a batch goes through the network.
@@ -283,7 +286,8 @@ impl Loop<'_> {
             self.checkpoint()?;
             self.directory.keep_best(self.step)?;
         }
-        let record = self.journal.evaluation(self.step, &result)?;
+        let pictures = self.draw.map(|draw| side_by_side::pictures(data, &detections, draw)).unwrap_or_default();
+        let record = self.journal.evaluation(self.step, &result, pictures)?;
         self.write_info()?;
         sink.event(&ProgressEvent::Metric(record));
         self.metrics = Some(result);

@@ -88,6 +88,12 @@ fn a_run_tells_tensorboard_and_can_be_repeated_from_its_folder() {
     assert_eq!(about["tags"]["train_input_images/0"]["kind"], "image");
     assert_eq!(about["tags"]["Loss/total_loss"]["last_step"], 6);
 
+    let about = succeed(["inspect", &text(&event_files(&first.join("eval"))[0]), "--json"]).out;
+    let about: serde_json::Value = serde_json::from_str(&about).expect("JSON");
+    let shown =
+        about["tags"].as_object().expect("tags").keys().filter(|tag| tag.starts_with("Detections_Left")).count();
+    assert_eq!(shown, 10, "as many as eval_config says where it says nothing");
+
     let log = fs::read_to_string(first.join("log.txt")).expect("the log");
     assert!(log.contains("Step 6 per-step time ") && log.contains("{'Loss/classification_loss': "), "{log}");
     // The best evaluation's checkpoint is there under its own name and is found by it.
