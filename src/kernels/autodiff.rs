@@ -36,6 +36,10 @@ struct Affine;
 #[derive(Debug)]
 struct Activate;
 
+/// Backward of the hard swish.
+#[derive(Debug)]
+struct HardSwish;
+
 /// Backward of max pooling.
 #[derive(Debug)]
 struct MaxPool;
@@ -137,6 +141,18 @@ impl<B: KernelGradients> Backward<B, 1> for Activate {
         let (y, activation) = ops.state;
         if let [Some(node)] = &ops.parents {
             grads.register::<B>(node.id, B::activate_backward(y, activation, gradient));
+        }
+    }
+}
+
+impl<B: KernelGradients> Backward<B, 1> for HardSwish {
+    type State = NodeId;
+
+    fn backward(self, ops: Ops<Self::State, 1>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let x = checkpointer.retrieve_node_output::<FloatTensor<B>>(ops.state);
+        if let [Some(node)] = &ops.parents {
+            grads.register::<B>(node.id, B::hard_swish_backward(x, gradient));
         }
     }
 }
@@ -286,6 +302,16 @@ impl<B: KernelGradients, C: CheckpointStrategy> KernelBackend for Autodiff<B, C>
                 prep.finish((y.clone(), activation), y)
             }
             OpsKind::UnTracked(prep) => prep.finish(B::activate(x.into_primitive(), activation)),
+        }
+    }
+
+    fn hard_swish(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        match Backward::<B, 1>::prepare::<C>(HardSwish, [x.node()]).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let state = prep.checkpoint(&x);
+                prep.finish(state, B::hard_swish(x.into_primitive()))
+            }
+            OpsKind::UnTracked(prep) => prep.finish(B::hard_swish(x.into_primitive())),
         }
     }
 

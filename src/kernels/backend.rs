@@ -66,6 +66,11 @@ pub(crate) trait KernelBackend: Backend {
         composed::activate::<Self>(x, activation)
     }
 
+    /// `x · ReLU6(x + 3) / 6`.
+    fn hard_swish(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::hard_swish::<Self>(x)
+    }
+
     /// The largest value under the kernel.
     fn max_pool(x: FloatTensor<Self>, geometry: ConvGeometry) -> FloatTensor<Self> {
         composed::max_pool::<Self>(x, geometry)
@@ -223,6 +228,11 @@ pub(crate) trait KernelGradients: KernelBackend {
         composed::mask_gradient::<Self>(y, activation, gradient)
     }
 
+    /// Of [`KernelBackend::hard_swish`], from its input.
+    fn hard_swish_backward(x: FloatTensor<Self>, gradient: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::hard_swish_backward::<Self>(x, gradient)
+    }
+
     /// Of [`KernelBackend::max_pool`].
     fn max_pool_backward(
         x: FloatTensor<Self>,
@@ -306,6 +316,13 @@ impl KernelBackend for Flex {
             return composed::activate::<Self>(x, activation);
         }
         cpu::activate(x, activation)
+    }
+
+    fn hard_swish(x: FlexTensor) -> FlexTensor {
+        if !is_f32(&[&x]) {
+            return composed::hard_swish::<Self>(x);
+        }
+        cpu::hard_swish(x)
     }
 
     fn max_pool(x: FlexTensor, geometry: ConvGeometry) -> FlexTensor {
@@ -429,6 +446,13 @@ impl KernelGradients for Flex {
             return composed::mask_gradient::<Self>(y, activation, gradient);
         }
         cpu::activate_backward(y, activation, gradient)
+    }
+
+    fn hard_swish_backward(x: FlexTensor, gradient: FlexTensor) -> FlexTensor {
+        if !is_f32(&[&x, &gradient]) {
+            return composed::hard_swish_backward::<Self>(x, gradient);
+        }
+        cpu::hard_swish_backward(x, gradient)
     }
 
     fn max_pool_backward(x: FlexTensor, gradient: FlexTensor, geometry: ConvGeometry) -> FlexTensor {

@@ -182,6 +182,24 @@ pub(crate) fn mask_gradient<B: Backend>(
     B::float_mask_fill(gradient, outside, 0f32.into())
 }
 
+/// `ReLU6(x + 3)`.
+fn hard_gate<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    activate::<B>(B::float_add_scalar(x, 3f32.into()), Activation::Relu6)
+}
+
+/// `x · ReLU6(x + 3) / 6`.
+pub(crate) fn hard_swish<B: Backend>(x: FloatTensor<B>) -> FloatTensor<B> {
+    let gate = hard_gate::<B>(x.clone());
+    B::float_mul_scalar(B::float_mul(x, gate), (1f32 / 6.0).into())
+}
+
+/// Gradient of [`hard_swish`]: the slope is the gate's sixth, and that of `x` where the gate moves.
+pub(crate) fn hard_swish_backward<B: Backend>(x: FloatTensor<B>, gradient: FloatTensor<B>) -> FloatTensor<B> {
+    let gate = hard_gate::<B>(x.clone());
+    let moving = mask_gradient::<B>(gate.clone(), Activation::Relu6, x);
+    B::float_mul_scalar(B::float_mul(gradient, B::float_add(gate, moving)), (1f32 / 6.0).into())
+}
+
 /// `[channels]` as `[1, channels, 1, 1]`.
 fn to_planes<B: Backend>(parameter: FloatTensor<B>) -> FloatTensor<B> {
     let channels = parameter.shape()[0];

@@ -14,7 +14,7 @@ use burn::tensor::{DType, Tensor};
 use crate::geometry::{ConvGeometry, Padding};
 use crate::{
     Activation, FoldedConv, activation, affine_activation, avg_pool2d, batch_norm_train, crop_and_resize,
-    depthwise_conv2d, dilated_conv2d, fully_connected, max_pool2d,
+    depthwise_conv2d, dilated_conv2d, fully_connected, hard_swish, max_pool2d,
 };
 
 /// What a batch normalization adds to its variance in [`LayerShape::apply`].
@@ -88,6 +88,11 @@ pub enum LayerShape {
         /// Which.
         activation: Activation,
     },
+    /// [`hard_swish`].
+    HardSwish {
+        /// The input.
+        input: [usize; 4],
+    },
     /// [`max_pool2d`].
     MaxPool {
         /// The input.
@@ -134,6 +139,7 @@ impl LayerShape {
             Self::BatchNorm { .. } => "batch norm",
             Self::FrozenBatchNorm { .. } => "frozen batch norm",
             Self::Activation { .. } => "activation",
+            Self::HardSwish { .. } => "hard swish",
             Self::MaxPool { .. } => "max pool",
             Self::MeanPool { .. } => "mean pool",
             Self::CropAndResize { .. } => "crop and resize",
@@ -150,6 +156,7 @@ impl LayerShape {
             | Self::BatchNorm { input, .. }
             | Self::FrozenBatchNorm { input, .. }
             | Self::Activation { input, .. }
+            | Self::HardSwish { input }
             | Self::MaxPool { input, .. }
             | Self::MeanPool { input, .. }
             | Self::CropAndResize { input, .. } => input,
@@ -218,9 +225,11 @@ impl LayerShape {
             Self::FullyConnected { inputs, outputs, .. } => {
                 vec![("weight", [inputs, outputs, 1, 1]), vector("bias", outputs)]
             }
-            Self::Activation { .. } | Self::MaxPool { .. } | Self::MeanPool { .. } | Self::CropAndResize { .. } => {
-                vec![]
-            }
+            Self::Activation { .. }
+            | Self::HardSwish { .. }
+            | Self::MaxPool { .. }
+            | Self::MeanPool { .. }
+            | Self::CropAndResize { .. } => vec![],
         }
     }
 
@@ -284,6 +293,7 @@ impl LayerShape {
             }
             Self::FrozenBatchNorm { activation, .. } => affine_activation(x, vector(0), vector(1), activation),
             Self::Activation { activation: then, .. } => activation(x, then),
+            Self::HardSwish { .. } => hard_swish(x),
             Self::MaxPool { window, .. } => max_pool2d(x, window.kernel, window.stride, window.padding),
             Self::MeanPool { window, .. } => avg_pool2d(x, window.kernel, window.stride, window.padding),
             Self::CropAndResize { input, boxes, size } => {

@@ -200,6 +200,16 @@ pub fn activation(x: Tensor<4>, activation: Activation) -> Tensor<4> {
     }
 }
 
+/// `x · ReLU6(x + 3) / 6`: a smooth gate made of clamps, and the swish of the MobileNets from v3 on.
+///
+/// At the corners −3 and 3 the gradient is that of TensorFlow's composition: 0 and 1.
+pub fn hard_swish(x: Tensor<4>) -> Tensor<4> {
+    match traced(&x, || LayerShape::HardSwish { input: x.dims() }) {
+        Some(y) => y,
+        None => Tensor::from_dispatch(<Dispatch as KernelBackend>::hard_swish(x.into_dispatch())),
+    }
+}
+
 /// The largest value under the kernel; padding never wins. The gradient goes to the first of several largest.
 ///
 /// # Shapes

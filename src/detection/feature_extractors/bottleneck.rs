@@ -2,22 +2,14 @@
 //!
 //! A [`Bottleneck`] goes through its inner convolutions, weighs their channels where it has a [`SqueezeExcite`], and
 //! projects to its depth without an activation. The hard swish is no activation of the kernels, which all clamp to an
-//! interval; [`ActivatedConv`] puts it behind a convolution that has none.
+//! interval, but an operator of its own; [`ActivatedConv`] puts it behind a convolution that has none.
 
-use boxwright_kernels::{Activation, activation};
+use boxwright_kernels::{Activation, activation, affine_activation, hard_swish};
 use burn::module::Module;
 use burn::tensor::Tensor;
 use burn::tensor::activation::sigmoid;
 
 use crate::layers::{ConvLayer, Hyperparams, LayerBuilder, Pass};
-
-/// `x · ReLU6(x + 3) / 6`, as slim multiplies it: a smooth gate made of clamps.
-///
-/// The gradient at the corners −3 and 3 is that of ReLU6, which is zero there.
-pub fn hard_swish(x: Tensor<4>) -> Tensor<4> {
-    let gate = activation(x.clone() + 3.0f32, Activation::Relu6);
-    x * gate * (1.0f32 / 6.0)
-}
 
 /// What follows a convolution of a bottleneck.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,7 +131,11 @@ impl SqueezeExcite {
         let means = x.clone().reshape([batch, channels, height * width]).mean_dim(2);
         let squeezed = self.squeeze.forward(means.reshape([batch, channels, 1, 1]), pass);
         let factors = self.gate.of(self.excite.forward(squeezed, pass));
-        x * factors
+        // Each channel of each picture is a channel of its own to the affine map.
+        let scale = factors.reshape([batch * channels]);
+        let shift = scale.zeros_like();
+        let flat = x.reshape([1, batch * channels, height, width]);
+        affine_activation(flat, scale, shift, Activation::None).reshape([batch, channels, height, width])
     }
 
     fn layers(&self) -> impl Iterator<Item = &ConvLayer> {

@@ -17,7 +17,6 @@ mod multi_resolution;
 mod resnet_v1;
 mod vgg;
 
-pub use bottleneck::hard_swish;
 pub use faster_rcnn::{FIRST_STAGE_SCOPE, FasterRcnnFeatureExtractor, SECOND_STAGE_SCOPE};
 pub use fpn::{FpnFeatureMaps, FpnSettings};
 pub use inception_v2::{InceptionV2, InceptionV2Settings};
@@ -55,7 +54,6 @@ pub enum Dialect {
 
 /// A classifier's network without its last layers.
 #[derive(Module, Debug)]
-#[expect(clippy::large_enum_variant, reason = "there are one or two in a process")]
 pub enum Network {
     /// MobileNet v1.
     MobileNetV1(MobileNetV1),

@@ -237,6 +237,41 @@ fn scaled_gradient_body<I: Isa>(gradient: &mut [f32], x: &[f32], map: Map) {
     }
 }
 
+/// `ReLU6(x + 3)`; a NaN stays.
+#[inline(always)]
+fn hard_gate(x: f32) -> f32 {
+    let y = x + 3.0;
+    let y = if y < 0.0 { 0.0 } else { y };
+    if y > 6.0 { 6.0 } else { y }
+}
+
+#[inline(always)]
+fn hard_swish_body<I: Isa>(y: &mut [f32], x: &[f32]) {
+    for (y, &x) in y.iter_mut().zip(x) {
+        *y = x * hard_gate(x) * (1.0 / 6.0);
+    }
+}
+
+#[inline(always)]
+fn hard_swish_in_place_body<I: Isa>(values: &mut [f32]) {
+    for value in values {
+        *value = *value * hard_gate(*value) * (1.0 / 6.0);
+    }
+}
+
+/// The slope is the gate's sixth, and that of `x` where the gate moves.
+#[inline(always)]
+fn hard_swish_gradient_body<I: Isa>(gradient: &mut [f32], x: &[f32]) {
+    for (gradient, &x) in gradient.iter_mut().zip(x) {
+        let gate = hard_gate(x);
+        let moving = if gate > 0.0 && gate < 6.0 { x } else { 0.0 };
+        *gradient *= (gate + moving) * (1.0 / 6.0);
+    }
+}
+
+vectorized!(fn hard_swish_of(y: &mut [f32], x: &[f32]) = hard_swish_body);
+vectorized!(fn hard_swish_over(values: &mut [f32]) = hard_swish_in_place_body);
+vectorized!(fn hard_swish_slope(gradient: &mut [f32], x: &[f32]) = hard_swish_gradient_body);
 vectorized!(fn moments_of(values: &[f32]) -> Moments = moments_body);
 vectorized!(fn sum_of(values: &[f32]) -> f64 = sum_body);
 vectorized!(fn apply_map(y: &mut [f32], x: &[f32], map: Map) = apply_body);
@@ -394,6 +429,21 @@ pub(crate) fn activate(y: &mut [f32], x: &[f32], activation: Activation) {
 pub(crate) fn activate_in_place(values: &mut [f32], activation: Activation) {
     let map = Map::identity(activation);
     values.par_chunks_mut(CHUNK).for_each(|values| apply_map_in_place(values, map));
+}
+
+/// The hard swish from `x` to `y`.
+pub(crate) fn hard_swish(y: &mut [f32], x: &[f32]) {
+    y.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(y, x)| hard_swish_of(y, x));
+}
+
+/// The hard swish over its own input.
+pub(crate) fn hard_swish_in_place(values: &mut [f32]) {
+    values.par_chunks_mut(CHUNK).for_each(hard_swish_over);
+}
+
+/// The gradient of the hard swish's input `x`, in place.
+pub(crate) fn hard_swish_gradient(gradient: &mut [f32], x: &[f32]) {
+    gradient.par_chunks_mut(CHUNK).zip(x.par_chunks(CHUNK)).for_each(|(gradient, x)| hard_swish_slope(gradient, x));
 }
 
 /// The gradient of an activation's input, in place, from the activation's result `y`.

@@ -272,6 +272,15 @@ pub(crate) fn activate_backward(y: FlexTensor, activation: Activation, gradient:
     })
 }
 
+pub(crate) fn hard_swish(x: FlexTensor) -> FlexTensor {
+    map(x, channels::hard_swish_in_place, |x, y| channels::hard_swish(y, x))
+}
+
+pub(crate) fn hard_swish_backward(x: FlexTensor, gradient: FlexTensor) -> FlexTensor {
+    let x = contiguous(x);
+    in_place(gradient, |gradient| channels::hard_swish_gradient(gradient, elements(&x)))
+}
+
 /// A pooling's result, written by `pool`.
 fn pooled(x: FlexTensor, geometry: &ConvGeometry, pool: fn(&mut [f32], &[f32], &ConvGeometry)) -> FlexTensor {
     let x = contiguous(x);

@@ -88,6 +88,10 @@ fn channel_operators() {
         let values: Vec<f32> = values.into_iter().map(|x| 9.0 * x + 2.0).collect();
         FlexTensor::from_data(TensorData::new(values, dims))
     };
+    let gradient = tensor(dims, 5.0);
+    assert_same("hard swish", composed::hard_swish::<Flex>(x.clone()), Flex::hard_swish(x.clone()));
+    let found = composed::hard_swish_backward::<Flex>(x.clone(), gradient.clone());
+    assert_same("hard swish dx", found, Flex::hard_swish_backward(x.clone(), gradient));
     let (scale, shift) = (tensor([4], 2.0), tensor([4], 3.0));
     for activation in [Activation::None, Activation::Relu, Activation::Relu6] {
         let what = format!("{activation:?}");

@@ -21,6 +21,7 @@ fn shapes() -> Vec<LayerShape> {
         LayerShape::BatchNorm { input, activation },
         LayerShape::FrozenBatchNorm { input, activation: Activation::Relu },
         LayerShape::Activation { input, activation },
+        LayerShape::HardSwish { input },
         LayerShape::MaxPool { input, window: window(3, 2, 1, padded) },
         LayerShape::MeanPool { input, window: window(2, 2, 1, Padding::valid()) },
         LayerShape::CropAndResize { input, boxes: 5, size: [4, 3] },
@@ -81,6 +82,7 @@ fn shapes_are_said_in_words() {
     assert_eq!(said[0], "convolution 3x3, stride 2, padding 1 1 0 1, bias of 2x3x7x6 to 4 channels");
     assert_eq!(said[1], "dilated convolution 3x3, dilation 2, padding 2 2 2 2 of 2x3x7x6 to 4 channels");
     assert_eq!(said[4], "folded depthwise convolution 3x3, padding 1 1 0 1, ReLU6 of 2x3x7x6");
-    assert_eq!(said[10], "crop and resize of 2x3x7x6 to 5 crops of 4x3");
-    assert_eq!(said[11], "fully connected of 2x9 to 5 columns");
+    assert_eq!(said[8], "hard swish of 2x3x7x6");
+    assert_eq!(said[11], "crop and resize of 2x3x7x6 to 5 crops of 4x3");
+    assert_eq!(said[12], "fully connected of 2x9 to 5 columns");
 }

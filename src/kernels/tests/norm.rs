@@ -1,7 +1,7 @@
 //! Batch normalization, the affine map and the activations.
 
 use super::{assert_close, device, from, numbers, tensor, values};
-use crate::{Activation, activation, affine_activation, batch_norm_train};
+use crate::{Activation, activation, affine_activation, batch_norm_train, hard_swish};
 use burn::tensor::Tensor;
 
 const ACTIVATIONS: [Activation; 3] = [Activation::None, Activation::Relu, Activation::Relu6];
@@ -129,6 +129,27 @@ fn activations_clamp_and_mask() {
         assert_eq!(numbers(&found), y, "{kind:?}");
         let grads = found.sum().backward();
         assert_eq!(numbers(&x.grad(&grads).unwrap()), gradient, "{kind:?}");
+    }
+}
+
+#[test]
+fn the_hard_swish_agrees_with_burn() {
+    let edges = from(vec![-5.0, -3.0, -1.5, 0.0, 3.0, f32::NAN], [1, 1, 2, 3]).require_grad();
+    let found = hard_swish(edges.clone());
+    let gradient = numbers(&edges.grad(&found.clone().sum().backward()).unwrap());
+    let found = numbers(&found);
+    assert_eq!((&found[..5], &gradient[..5]), (&[0.0, 0.0, -0.375, 0.0, 3.0][..], &[0.0, 0.0, 0.0, 0.5, 1.0][..]));
+    assert!(found[5].is_nan() && gradient[5].is_nan());
+    for dims in SHAPES {
+        let x = input(dims);
+        let expected = x.clone() * (x.clone() + 3.0).clamp(0.0, 6.0) / 6.0;
+        let y = hard_swish(x.clone());
+        assert_close(&format!("{dims:?} y"), &y, &expected, 1e-6);
+        let (found, expected) = (x.grad(&loss(&y).backward()).unwrap(), x.grad(&loss(&expected).backward()).unwrap());
+        assert_close(&format!("{dims:?} dx"), &found, &expected, 1e-6);
+        // Over its own input, which nobody else holds.
+        let alone = x.clone().without_autodiff() + 0.0f32;
+        assert_eq!(numbers(&hard_swish(alone)), numbers(&y));
     }
 }
 

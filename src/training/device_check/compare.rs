@@ -72,7 +72,8 @@ struct Numbers {
 impl Numbers {
     fn of(shape: &LayerShape) -> Self {
         // What is cut off must be met on both sides of the cut: results reach from below 0 to above 6.
-        let spread = if matches!(shape, LayerShape::Activation { .. }) { 9.0 } else { 1.0 };
+        let spread =
+            if matches!(shape, LayerShape::Activation { .. } | LayerShape::HardSwish { .. }) { 9.0 } else { 1.0 };
         let parameter = |(stream, (name, dims)): (u32, (&str, [usize; 4]))| {
             let (middle, spread) = if matches!(name, "gamma" | "scale") { (5.0, 4.0) } else { (0.0, 1.0) };
             values(dims, stream).map(|v| middle + spread * v).collect()

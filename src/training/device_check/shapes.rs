@@ -39,6 +39,7 @@ pub fn quick_shapes() -> Vec<LayerShape> {
         LayerShape::BatchNorm { input: odd, activation },
         LayerShape::FrozenBatchNorm { input: odd, activation: Activation::Relu },
         LayerShape::Activation { input: odd, activation },
+        LayerShape::HardSwish { input: odd },
         LayerShape::MaxPool { input: even, window: window(at_even, 3, 2, 1) },
         LayerShape::MeanPool { input: odd, window: window(at_odd, 3, 1, 1) },
         LayerShape::CropAndResize { input: odd, boxes: 3, size: [4, 4] },

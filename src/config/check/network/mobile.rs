@@ -43,10 +43,10 @@ impl Mobile {
 }
 
 impl Tracer {
-    /// The hard swish behind a convolution: its input and its gate stay.
+    /// The hard swish behind a convolution: its input stays as well.
     fn swish(&mut self, swishes: bool) {
         if swishes {
-            self.activations += 2.0 * self.area() * self.depth as f64;
+            self.activations += self.area() * self.depth as f64;
         }
     }
 
