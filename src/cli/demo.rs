@@ -255,7 +255,7 @@ fn run_dir(dir: &Path) -> PathBuf {
 
 /// Annotated pictures of held-out images, each in a file and some together on a sheet.
 fn draw_results(args: &Args, progress: &mut Progress) -> anyhow::Result<PathBuf> {
-    let predictor = Predictor::open(&run_dir(&args.dir), None, args.device)?;
+    let predictor = Predictor::open(&run_dir(&args.dir), None, None, args.device)?;
     let folder = run_dir(&args.dir).join("pictures");
     std::fs::create_dir_all(&folder).with_context(|| folder.display().to_string())?;
     let held_out: Vec<usize> = (0..args.images).filter(|i| i % HELD_OUT == HELD_OUT - 1).collect();

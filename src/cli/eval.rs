@@ -12,11 +12,11 @@ use crate::output::{self, ProgressMode, print_json};
 /// Measure a detector's average precision.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// The pipeline config; the run's own otherwise
+    /// The pipeline config; the run's own, or the one beside the checkpoint, otherwise
     #[arg(long, value_name = "FILE")]
     pub pipeline: Option<PathBuf>,
     /// The run directory
-    #[arg(long, value_name = "DIR", required_unless_present = "groundtruth")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["groundtruth", "checkpoint"])]
     pub model_dir: Option<PathBuf>,
     /// Instead of a run: the ground truth as COCO JSON
     #[arg(long, value_name = "FILE", requires = "detections", conflicts_with = "model_dir")]
@@ -27,7 +27,7 @@ pub struct Args {
     /// Which metrics of the two files
     #[arg(long, value_enum, default_value_t, requires = "groundtruth")]
     pub protocol: Protocol,
-    /// The checkpoint: last, best, a step, or a file; the run's last otherwise
+    /// What is measured: last, best or a step of the run, or weights of any kind (model.ckpt, a SavedModel, .pb, .tflite …)
     #[arg(long, value_name = "CHECKPOINT")]
     pub checkpoint: Option<PathBuf>,
     /// auto, cpu, gpu, or gpu:N
@@ -50,10 +50,9 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
         print_table(&result);
         return Ok(());
     }
-    let model_dir = args.model_dir.clone().unwrap_or_default();
     let request = EvalRequest {
-        pipeline: args.pipeline.clone().unwrap_or_else(|| model_dir.join("pipeline.config")),
-        model_dir,
+        pipeline: args.pipeline.clone(),
+        model_dir: args.model_dir.clone(),
         checkpoint: args.checkpoint.clone(),
         device: args.device,
         draw: Some(crate::predict::draw_boxes),

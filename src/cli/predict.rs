@@ -21,9 +21,12 @@ use crate::output::{self, Progress, ProgressMode, print_json_line};
 /// Find objects in images.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run directory, or one checkpoint of a run
+    /// A run (its last checkpoint), RUN/best, RUN/STEP, or weights of any kind (model.ckpt, a zoo's folder, .pb, .tflite …)
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
+    /// The pipeline config; the nearest to the model otherwise
+    #[arg(long, value_name = "FILE")]
+    pipeline: Option<PathBuf>,
     /// Images and folders of images
     #[arg(long, required = true, num_args = 1.., value_name = "PATH")]
     images: Vec<PathBuf>,
@@ -61,7 +64,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
     );
     let files = find_images(&args.images)?;
     let ((), message) = output::job(args.progress, |progress| {
-        let predictor = Predictor::open(&args.model, args.labels.as_deref(), args.device)?;
+        let predictor = Predictor::open(&args.model, args.pipeline.as_deref(), args.labels.as_deref(), args.device)?;
         let message = predict_files(&predictor, &files, args, progress)?;
         Ok(((), message))
     })?;

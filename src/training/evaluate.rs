@@ -17,6 +17,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use crate::error::TrainingError;
 use crate::input::{Example, RecordDataset, push_planes};
 use crate::journal::write_metrics;
+use crate::model_file::ModelFiles;
 use crate::progress::ProgressSink;
 use crate::run_directory::{find_checkpoint, host_name, write_detections};
 use crate::side_by_side::{self, DrawBoxes, PictureSettings};
@@ -181,11 +182,11 @@ pub fn detect_pictures(
 /// What `boxwright eval --pipeline --model-dir` asks for.
 #[derive(Clone, Debug)]
 pub struct EvalRequest {
-    /// The pipeline config.
-    pub pipeline: PathBuf,
-    /// The run directory.
-    pub model_dir: PathBuf,
-    /// The checkpoint: `last`, `best`, a step, or a file; the run's last where absent.
+    /// The pipeline config; the one of the run, or the nearest to the checkpoint, where absent.
+    pub pipeline: Option<PathBuf>,
+    /// The run directory; without one a file of weights is measured, and nothing is kept.
+    pub model_dir: Option<PathBuf>,
+    /// The checkpoint: `last`, `best`, a step, or weights of whatever kind; the run's last where absent.
     pub checkpoint: Option<PathBuf>,
     /// The device.
     pub device: crate::device::DeviceChoice,
@@ -193,7 +194,7 @@ pub struct EvalRequest {
     pub draw: Option<DrawBoxes>,
 }
 
-/// Measures a checkpoint of a run and keeps its detections in the run directory.
+/// Measures a checkpoint, and keeps the detections where it is one of a run.
 ///
 /// # Errors
 /// The config, the checkpoint or the records cannot be read or do not fit.
@@ -201,33 +202,39 @@ pub fn evaluate_run(
     request: &EvalRequest,
     sink: &mut dyn ProgressSink,
 ) -> Result<(EvaluationResult, RunDetections), TrainingError> {
-    let pipeline = boxwright_config::Pipeline::read(&request.pipeline)?;
+    let given = request.pipeline.as_deref();
+    let files = match (&request.checkpoint, &request.model_dir) {
+        (Some(name), Some(run)) => ModelFiles {
+            pipeline: given.map_or_else(|| run.join("pipeline.config"), Path::to_owned),
+            weights: find_checkpoint(run, name)?,
+        },
+        (Some(model), None) | (None, Some(model)) => ModelFiles::find(model, given)?,
+        (None, None) => {
+            return Err(TrainingError::Checkpoint("there is nothing to measure: give a run or a checkpoint".into()));
+        }
+    };
+    let pipeline = boxwright_config::Pipeline::read(&files.pipeline)?;
     let (device, _) = crate::device::open_device(request.device)?;
-    let checkpoint = request.checkpoint.as_deref().map(|name| find_checkpoint(&request.model_dir, name)).transpose()?;
-    let loaded = crate::predict::load_checkpoint(
-        &pipeline.config,
-        &request.pipeline,
-        &request.model_dir,
-        checkpoint.as_deref(),
-        &device,
-    )?;
+    let loaded = files.load(&pipeline, &device)?;
     let data =
-        EvaluationData::open(&pipeline.config, &request.pipeline, loaded.model.num_classes())?.ok_or_else(|| {
+        EvaluationData::open(&pipeline.config, &files.pipeline, loaded.model.num_classes())?.ok_or_else(|| {
             TrainingError::Field {
-                file: request.pipeline.clone(),
+                file: files.pipeline.clone(),
                 field: "eval_input_reader".into(),
                 what: "is not set; add one with the records to measure on".into(),
             }
         })?;
     let (result, detections) = evaluate_model(&loaded.model, &data, loaded.step, &device, sink)?;
-    write_detections(&request.model_dir, &detections)?;
-    let folder = request.model_dir.join("eval");
-    let mut events = EventWriter::create(&folder, &host_name()).map_err(|e| TrainingError::file(folder, e))?;
-    if let Some(draw) = request.draw {
-        let pictures = side_by_side::pictures(&data, &detections, draw);
-        let written = events.images(loaded.step, side_by_side::TAG, pictures);
-        written.map_err(|e| TrainingError::file(events.path(), e))?;
+    if let Some(run) = &request.model_dir {
+        write_detections(run, &detections)?;
+        let folder = run.join("eval");
+        let mut events = EventWriter::create(&folder, &host_name()).map_err(|e| TrainingError::file(folder, e))?;
+        if let Some(draw) = request.draw {
+            let pictures = side_by_side::pictures(&data, &detections, draw);
+            let written = events.images(loaded.step, side_by_side::TAG, pictures);
+            written.map_err(|e| TrainingError::file(events.path(), e))?;
+        }
+        write_metrics(&mut events, loaded.step, &result)?;
     }
-    write_metrics(&mut events, loaded.step, &result)?;
     Ok((result, detections))
 }

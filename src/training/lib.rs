@@ -23,6 +23,7 @@ pub mod input;
 mod journal;
 pub mod learning_schedule;
 pub mod memory;
+pub mod model_file;
 pub mod optimizer;
 pub mod predict;
 pub mod progress;

@@ -30,7 +30,7 @@ fn slots_of(rule: UpdateRule) -> &'static [(&'static str, f32)] {
 }
 
 /// The slot of the moving averages.
-const AVERAGE_SLOT: &str = "ExponentialMovingAverage";
+pub(crate) const AVERAGE_SLOT: &str = "ExponentialMovingAverage";
 
 /// What `optimizer` and `gradient_clipping_by_norm` of the config ask for, but for the learning rate.
 #[derive(Clone, Copy, Debug, PartialEq)]

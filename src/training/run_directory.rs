@@ -20,6 +20,7 @@ use boxwright_formats::event_file::EventWriter;
 use boxwright_formats::read_file::read_bounded;
 
 use crate::error::TrainingError;
+use crate::model_file::is_weights;
 
 /// The largest `run.json` that is read.
 const MAX_INFO: u64 = 1 << 20;
@@ -240,7 +241,7 @@ pub fn find_checkpoint(run: &Path, name: &Path) -> Result<PathBuf, TrainingError
     let missing = |what: String| Err(TrainingError::Checkpoint(format!("{}: {what}", run.display())));
     let steps = || checkpoint_steps(run);
     match name.to_str() {
-        _ if name.is_file() => Ok(name.to_owned()),
+        _ if is_weights(name) => Ok(name.to_owned()),
         Some("last") => match steps().last() {
             Some(step) => Ok(checkpoint_path(run, *step)),
             None => missing("there is no checkpoint here; train first".to_owned()),
@@ -255,25 +256,6 @@ pub fn find_checkpoint(run: &Path, name: &Path) -> Result<PathBuf, TrainingError
         },
         _ => missing(format!("there is no checkpoint {}; take \"last\", \"best\", a step or a file", name.display())),
     }
-}
-
-/// The run and the checkpoint that a model's path means: a run's folder, one of its checkpoints, or `RUN/best`.
-///
-/// # Errors
-/// There is no such checkpoint.
-pub fn find_model(model: &Path) -> Result<(PathBuf, Option<PathBuf>), TrainingError> {
-    if model.is_dir() {
-        return Ok((model.to_owned(), None));
-    }
-    let parent = model.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !model.is_file() && parent.join("pipeline.config").is_file() {
-        // RUN/best, RUN/400
-        let name = Path::new(model.file_name().unwrap_or_default());
-        return Ok((parent.to_owned(), Some(find_checkpoint(parent, name)?)));
-    }
-    // RUN/checkpoints/ckpt-00000400.safetensors
-    let run = parent.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    Ok((run.to_owned(), Some(model.to_owned())))
 }
 
 /// Writes the detections of an evaluation into a run directory.
