@@ -74,7 +74,9 @@ fn room() -> PathBuf {
 }
 
 fn shared_root() -> PathBuf {
-    let beside = || room().join("../../../shared");
+    // The checkout is the folder with the lock file: the room itself, or one above it.
+    let checkout = |room: PathBuf| room.ancestors().find(|f| f.join("Cargo.lock").is_file()).map(Path::to_owned);
+    let beside = || checkout(room()).unwrap_or_else(room).join("../shared");
     std::env::var_os(SHARED).map_or_else(beside, PathBuf::from)
 }
 

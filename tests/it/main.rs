@@ -9,6 +9,7 @@
 //! - `config_commands`: configs merged and shown from a shell.
 //! - `inspect`: what the program says of weights, records and label maps.
 //! - `starting_points`: runs that start from what others left.
+//! - `tfod_model`: models that TFOD left, measured and used as they are.
 //! - `window`: the studio on a virtual screen, driven by mouse and keys, and killed.
 //! - `zoo`: the model zoo, from a server of its own.
 //! - `support`: small projects and the program itself, for all of them.
@@ -23,6 +24,7 @@ mod runs;
 mod server;
 mod starting_points;
 mod support;
+mod tfod_model;
 mod tidy;
 mod way;
 mod window;
