@@ -19,8 +19,9 @@ use crate::class_heads::{ClassTransfer, carry_over, label_map_of};
 use crate::error::TrainingError;
 use crate::input::{BatchPipeline, PipelineSettings, RecordDataset};
 
-/// How many training images the statistics are measured on at most.
-const UNFOLD_IMAGES: usize = 160;
+/// How many training images the statistics are measured on at most. On raccoon, runs that measured on 64 pictures were as
+/// good after 100 steps as those that measured on 160, and began two seconds earlier.
+const UNFOLD_IMAGES: usize = 64;
 
 /// Where a run starts, and how.
 #[derive(Clone, Copy, Debug)]
@@ -99,9 +100,9 @@ pub fn restore(
     if !folded {
         return Ok((model, report));
     }
-    let images = training_images(dataset, settings, device)?;
-    let model = boxwright_weights::unfold_batch_norm(model, &values, images.into_iter());
-    Ok((model, report))
+    let mut images = TrainingImages::open(dataset, settings, device)?;
+    let model = boxwright_weights::unfold_batch_norm(model, &values, &mut images);
+    images.error.map_or(Ok((model, report)), Err)
 }
 
 /// Brings the heads of the weights to the classes of the new run, where both label maps are known.
@@ -115,23 +116,46 @@ fn carry_classes(
     Ok(carry_over(values, &model.variables(), model.num_classes(), &old, new))
 }
 
-/// Training images without augmentation, in small batches.
-fn training_images(
-    dataset: &std::sync::Arc<RecordDataset>,
-    settings: &PipelineSettings,
-    device: &Device,
-) -> Result<Vec<Tensor<4>>, TrainingError> {
-    let batch_size = settings.batch_size.min(8);
-    let batches = dataset.len().min(UNFOLD_IMAGES).div_ceil(batch_size) as u64;
-    let plain = PipelineSettings { batch_size, augmentation: Vec::new(), shuffle: false, ..settings.clone() };
-    let mut pipeline = BatchPipeline::start(std::sync::Arc::clone(dataset), plain, 0..batches)?;
-    let mut images = Vec::new();
-    while let Some(batch) = pipeline.next_batch() {
-        let batch = batch?;
-        let shape = [batch.names.len(), 3, batch.size.0, batch.size.1];
-        images.push(Tensor::from_data(TensorData::new(batch.images, shape), device));
+/// Training images without augmentation, in small batches that are decoded while the network looks at those before.
+struct TrainingImages<'a> {
+    pipeline: BatchPipeline,
+    device: &'a Device,
+    /// Why there are no more.
+    error: Option<TrainingError>,
+}
+
+impl<'a> TrainingImages<'a> {
+    fn open(
+        dataset: &std::sync::Arc<RecordDataset>,
+        settings: &PipelineSettings,
+        device: &'a Device,
+    ) -> Result<Self, TrainingError> {
+        let batch_size = settings.batch_size.clamp(1, 8);
+        let batches = dataset.len().min(UNFOLD_IMAGES).div_ceil(batch_size) as u64;
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        // Shuffled: the first records of a file may all be of one kind.
+        let plain =
+            PipelineSettings { batch_size, augmentation: Vec::new(), shuffle: true, threads, ..settings.clone() };
+        let pipeline = BatchPipeline::start(std::sync::Arc::clone(dataset), plain, 0..batches)?;
+        Ok(Self { pipeline, device, error: None })
     }
-    Ok(images)
+}
+
+impl Iterator for TrainingImages<'_> {
+    type Item = Tensor<4>;
+
+    fn next(&mut self) -> Option<Tensor<4>> {
+        match self.pipeline.next_batch()? {
+            Ok(batch) => {
+                let shape = [batch.names.len(), 3, batch.size.0, batch.size.1];
+                Some(Tensor::from_data(TensorData::new(batch.images, shape), self.device))
+            }
+            Err(error) => {
+                self.error = Some(error);
+                None
+            }
+        }
+    }
 }
 
 #[cfg(test)]
