@@ -18,7 +18,7 @@ rm -rf "$scratch"
 mkdir -p "$scratch"
 "$boxwright" demo --no-window --dir "$scratch/project" --images 60 --num-steps 2 --device "$device" >/dev/null 2>&1
 "$boxwright" train --pipeline "$scratch/project/pipeline.config" --model-dir "$scratch/run" --device "$device" \
-    --num-steps 100000000 --eval-every 200 --checkpoint-every 100 --max-time "${minutes}m" --progress none &
+    --num-steps 100000000 --eval-every 20 --checkpoint-every 20 --max-time "${minutes}m" --progress none &
 training=$!
 trap 'kill "$training" 2>/dev/null || true' EXIT
 
