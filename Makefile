@@ -25,7 +25,7 @@ VENV ?= $(SCRATCH)/venv
 CARGO := cargo
 BOXWRIGHT := $(CARGO_TARGET_DIR)/release/boxwright
 
-.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-train-step bench-config screenshots build setup
+.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-train-step bench-config soak soak-kill screenshots build setup
 
 help:
 	@echo "make demo           draw a sample project, train on it, measure it, and open the studio"
@@ -37,6 +37,8 @@ help:
 	@echo "make bench-raccoon  fine-tune on real photographs [RACCOON=$(RACCOON)]"
 	@echo "make bench-train-step  a training step beside PyTorch's"
 	@echo "make bench-inference   one picture through a detector beside onnxruntime"
+	@echo "make soak           train for an hour and watch the memory [MINUTES=60]"
+	@echo "make soak-kill      kill a run 200 times at random moments"
 	@echo "make screenshots    the pictures of the README, taken anew"
 	@echo "make setup          install what this machine lacks"
 
@@ -90,6 +92,14 @@ bench-train-step: setup
 bench-inference: setup
 	$(CARGO) build --release -p boxwright-kernels --example inference_bench
 	@tests/benches/inference.sh "$(CARGO_TARGET_DIR)/release/examples/inference_bench" "$(VENV)"
+
+# The memory of an hour's training must not grow.
+soak: build
+	@BOXWRIGHT="$(BOXWRIGHT)" tests/benches/soak.sh "$(SCRATCH)/soak"
+
+# The last good checkpoint always loads, and the run ends to the same bits.
+soak-kill: setup
+	BOXWRIGHT_KILLS=$(or $(KILLS),200) $(CARGO) test --release --test it killed_again -- --nocapture
 
 # Every station in both themes, drawn offscreen on a project that the demo made, and the empty project.
 screenshots: build
