@@ -7,7 +7,8 @@ set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 data=${1:?the folder with annotations, images and data} weights=${2:?the COCO weights} scratch=${3:?a folder for the run}
-boxwright=${BOXWRIGHT:-boxwright}
+export BOXWRIGHT=${BOXWRIGHT:-boxwright}
+boxwright=$BOXWRIGHT
 steps=${STEPS:-400}
 device=${DEVICE:-cpu}
 
@@ -23,15 +24,7 @@ rm -rf "$scratch"
 mkdir -p "$scratch"
 project=$scratch/project
 
-# The two CSVs say which picture belongs where.
-"$boxwright" new "$project"
-for part in train test; do
-    "$boxwright" import "$project" --format pascal-voc "$data/annotations" --images "$data/images" \
-        --list "$data/data/${part}_labels.csv" --split "$part"
-    "$boxwright" export "$project" --format tfrecord "$project/records/$part.record" --split "$part" --shards 2
-done
-# The settings with which TFOD's own run was measured; the records are in shards.
-sed 's#\(records/[a-z]*\.record\)"#\1-?????-of-?????"#' "$here/raccoon.config" >"$project/pipeline.config"
+"$here/raccoon_project.sh" "$data" "$project"
 
 started=$SECONDS
 "$boxwright" train --pipeline "$project/pipeline.config" --model-dir "$project/runs/raccoon" --checkpoint "$weights" \
