@@ -14,6 +14,7 @@
 
 use super::buffer::Buffer;
 use super::packed::{Epilogue, clamped};
+use super::shared::copy_run;
 use super::simd::{Isa, LANES, lanes, lanes_mut, sum_of_lanes, vectorized};
 use crate::activation::Activation;
 use crate::geometry::ConvGeometry;
@@ -169,7 +170,7 @@ fn split_into_phases<I: Isa>(layout: &Layout, plane: &[f32], phases: &mut [f32])
         let row = row + top;
         let start = row % sy * sx * layout.plane() + row / sy * layout.width;
         match sx {
-            1 => phases[start + left..start + left + width].copy_from_slice(values),
+            1 => copy_run(&mut phases[start + left..start + left + width], values),
             2 => {
                 // The first column of the picture falls into phase `left % 2`.
                 let (even, odd) = phases[start..].split_at_mut(layout.plane());

@@ -4,6 +4,7 @@
 //! [`Gather`] writes such columns for any run of output pixels, so the caller decides how much memory they may take.
 //! The gradient of the input is of the same kind, with the output gradient as its source.
 
+use super::shared::copy_run;
 use std::ops::Range;
 
 /// A grid of pixels, each of which looks at the same taps of a source image.
@@ -122,7 +123,7 @@ fn copy_row(target: &mut [f32], row: &[f32], first: isize, step: usize) {
         return;
     }
     if step == 1 {
-        target.copy_from_slice(&row[start..start + inside]);
+        copy_run(target, &row[start..start + inside]);
     } else {
         for (target, &value) in target.iter_mut().zip(row[start..].iter().step_by(step)) {
             *target = value;

@@ -115,9 +115,10 @@ struct Task<'a> {
 #[inline(always)]
 fn block_body<I: Isa>(task: &Task, panels: Range<usize>, columns: &[f32]) {
     let width = columns.len() / task.weight.depth;
+    // Every panel writes over what the one before left; what lies beyond the width is never read.
+    let mut sums = [[0.0; BLOCK]; ROWS];
     for index in panels {
         let panel = task.weight.panel(index);
-        let mut sums = [[0.0; BLOCK]; ROWS];
         match (I::WIDE, width / LANES) {
             (true, 1) => whole_tile::<I, 1>(panel, 0, columns, width, 0, &mut sums),
             (true, 2) => whole_tile::<I, 2>(panel, 0, columns, width, 0, &mut sums),

@@ -1,6 +1,28 @@
 //! A result that several tasks write at the same time.
 
+use super::simd::{LANES, lanes, lanes_mut};
 use std::marker::PhantomData;
+
+/// Copies a short run, such as a row of a small map: a few values at a time, because a call would cost more than the copy.
+///
+/// # Panics
+/// If the lengths differ.
+#[inline(always)]
+pub(crate) fn copy_run(target: &mut [f32], values: &[f32]) {
+    assert_eq!(target.len(), values.len(), "a run of another length");
+    let len = values.len();
+    if len < LANES {
+        target.copy_from_slice(values);
+        return;
+    }
+    let mut at = 0;
+    while at + LANES < len {
+        *lanes_mut(target, at) = *lanes(values, at);
+        at += LANES;
+    }
+    // The last ones may have been copied already.
+    *lanes_mut(target, len - LANES) = *lanes(values, len - LANES);
+}
 
 /// Values that tasks write, each its own pixels or channels.
 pub(crate) struct Shared<'a> {
@@ -31,7 +53,7 @@ impl<'a> Shared<'a> {
                 Some(block) if values.len() == BLOCK => {
                     self.values.add(start).cast::<[f32; BLOCK]>().write_unaligned(*block);
                 }
-                _ => std::ptr::copy_nonoverlapping(values.as_ptr(), self.values.add(start), values.len()),
+                _ => copy_run(std::slice::from_raw_parts_mut(self.values.add(start), values.len()), values),
             }
         }
     }
