@@ -127,7 +127,7 @@ fn info(index: usize, adapter: &wgpu::AdapterInfo) -> DeviceInfo {
 
 /// The adapters and which of them is asked for; `None` for the CPU.
 fn find(choice: DeviceChoice) -> Result<Option<(Vec<wgpu::AdapterInfo>, usize)>, TrainingError> {
-    if choice == DeviceChoice::Cpu {
+    if choice == DeviceChoice::Cpu || (choice == DeviceChoice::Auto && !may_have_gpu()) {
         return Ok(None);
     }
     let adapters = adapters();
@@ -155,6 +155,20 @@ fn find(choice: DeviceChoice) -> Result<Option<(Vec<wgpu::AdapterInfo>, usize)>,
         }
     };
     Ok(index.map(|index| (adapters, index)))
+}
+
+/// Whether the system has a device file that a GPU's driver makes. Without one only software adapters are found, and looking
+/// for them loads a compiler, which takes longer than detecting what is in a picture.
+#[cfg(target_os = "linux")]
+fn may_have_gpu() -> bool {
+    const DRIVERS: [&str; 4] = ["/dev/dri", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg"];
+    DRIVERS.iter().any(|file| std::path::Path::new(file).exists())
+}
+
+/// Whether there may be a GPU; elsewhere only the graphics system knows.
+#[cfg(not(target_os = "linux"))]
+fn may_have_gpu() -> bool {
+    true
 }
 
 /// The adapters of the graphics system that burn would choose: the first that has any.
