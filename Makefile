@@ -25,7 +25,7 @@ VENV ?= $(SCRATCH)/venv
 CARGO := cargo
 BOXWRIGHT := $(CARGO_TARGET_DIR)/release/boxwright
 
-.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-train-step bench-config soak soak-kill screenshots build setup
+.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-raccoon-rate bench-train-step bench-config soak soak-kill screenshots build setup
 
 help:
 	@echo "make demo           draw a sample project, train on it, measure it, and open the studio"
@@ -35,8 +35,9 @@ help:
 	@echo "make bench          the demo and the raccoon benchmark, with their times"
 	@echo "make bench-config   how long a config takes to parse, check, print and merge"
 	@echo "make bench-raccoon  fine-tune on real photographs [RACCOON=$(RACCOON)]"
+	@echo "make bench-raccoon-rate  whole training steps beside PyTorch's, short"
 	@echo "make bench-train-step  a training step beside PyTorch's"
-	@echo "make bench-inference   one picture through a detector beside onnxruntime"
+	@echo "make bench-inference   one picture through a detector beside LiteRT and onnxruntime"
 	@echo "make soak           train for an hour and watch the memory [MINUTES=60]"
 	@echo "make soak-kill      kill a run 200 times at random moments"
 	@echo "make screenshots    the pictures of the README, taken anew"
@@ -67,7 +68,7 @@ parity: setup
 	    echo "parity: skipped, there is no folder $(GOLDEN)"; \
 	fi
 
-bench: bench-demo bench-raccoon bench-train-step bench-inference
+bench: bench-demo bench-raccoon bench-raccoon-rate bench-train-step bench-inference
 
 # Parse, check, print and merge of every config that is here, at most 20 ms each.
 bench-config: setup
@@ -83,15 +84,19 @@ bench-demo: build
 bench-raccoon: build
 	@BOXWRIGHT="$(BOXWRIGHT)" tests/benches/raccoon.sh "$(RACCOON)" "$(WEIGHTS)" "$(SCRATCH)/raccoon"
 
+# Whole steps with input and augmentation: images a second, set against PyTorch's step in the same run.
+bench-raccoon-rate: build
+	@BOXWRIGHT="$(BOXWRIGHT)" tests/benches/raccoon_rate.sh "$(RACCOON)" "$(WEIGHTS)" "$(SCRATCH)/raccoon-rate" "$(VENV)"
+
 # MobileNetV2 1.0 with SSD heads, 300 x 300, batch 8: one training step here and in PyTorch.
 bench-train-step: setup
 	$(CARGO) build --release -p boxwright-kernels --example train_step_bench
 	@tests/benches/train_step.sh "$(CARGO_TARGET_DIR)/release/examples/train_step_bench" "$(VENV)"
 
-# SSD MobileNet v1 0.75, one picture, here and in onnxruntime.
-bench-inference: setup
-	$(CARGO) build --release -p boxwright-kernels --example inference_bench
-	@tests/benches/inference.sh "$(CARGO_TARGET_DIR)/release/examples/inference_bench" "$(VENV)"
+# SSD MobileNet v1 0.75, one picture, here, in LiteRT and in onnxruntime; and the start of `boxwright predict`.
+bench-inference: build
+	$(CARGO) build --release -p boxwright-detection --example inference_bench
+	@tests/benches/inference.sh "$(CARGO_TARGET_DIR)/release/examples/inference_bench" "$(VENV)" "$(BOXWRIGHT)"
 
 # The memory of an hour's training must not grow.
 soak: build

@@ -2,7 +2,7 @@
 
     inference.py RUNS THREADS
 
-The network of src/kernels/examples/inference_bench.rs, written in PyTorch, exported to ONNX and run one picture at a time.
+The network of src/detection/examples/inference_bench.rs, written in PyTorch, exported to ONNX and run one picture at a time.
 """
 
 import os
