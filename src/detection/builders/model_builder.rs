@@ -12,6 +12,7 @@ use super::{
     model_image_resizer, number, post_processing, refuse, region_similarity, required, size,
 };
 use crate::box_predictors::{BoxPredictor, ConvolutionalBoxPredictor, WeightSharedConvolutionalBoxPredictor};
+use crate::feature_extractors::pixel_of;
 use crate::image_resizer::{ImageResizer, Sizing};
 use crate::layers::{LayerBuilder, PaddingRule};
 use crate::losses::LocalizationLoss;
@@ -62,9 +63,20 @@ pub fn build_ssd(model: &proto::DetectionModel, seed: u64, device: &Device) -> R
 /// As [`build_model`].
 pub fn image_resizer_of(model: &proto::DetectionModel) -> Result<ImageResizer, BuildError> {
     match configured(model)? {
-        Configured::Ssd(config) => resizer(config.image_resizer.as_ref()).map_err(|e| e.within(SSD)),
+        Configured::Ssd(config) => ssd_resizer(config).map_err(|e| e.within(SSD)),
         Configured::FasterRcnn(config) => resizer(config.image_resizer.as_ref()).map_err(|e| e.within(FASTER_RCNN)),
     }
+}
+
+/// The resizer of an SSD. TFOD's scales pictures to what the network takes before it fills them up, so the colour is
+/// one of the network's values; here pictures are filled up first, with the pixel of that value.
+fn ssd_resizer(config: &proto::Ssd) -> Built<ImageResizer> {
+    let mut resizer = resizer(config.image_resizer.as_ref())?;
+    if let Sizing::KeepAspectRatio { pad: Some(colour), .. } = &mut resizer.sizing {
+        let extractor_type = config.feature_extractor.as_ref().map_or("", |extractor| extractor.r#type());
+        *colour = pixel_of(extractor_type, *colour);
+    }
+    Ok(resizer)
 }
 
 /// The meta-architecture that a config names.
@@ -95,10 +107,11 @@ fn resizer(config: Option<&proto::ImageResizer>) -> Built<ImageResizer> {
 
 fn build(config: &proto::Ssd, seed: u64, device: &Device) -> Built<SsdModel> {
     refuse_unsupported(config)?;
-    let Sizing::FixedShape { height, width } = resizer(config.image_resizer.as_ref())?.sizing else {
+    let Some((height, width)) = ssd_resizer(config)?.fixed_size() else {
         return refuse(
             "image_resizer",
-            "is not supported for SSD, whose anchors need one size; use fixed_shape_resizer",
+            "gives pictures of many sizes, and the anchors of an SSD are for one; use fixed_shape_resizer, or a \
+             keep_aspect_ratio_resizer with pad_to_max_dimension: true",
         );
     };
     let num_classes = size(config.num_classes(), 1..=LabelId::MAX as usize, "num_classes")?;

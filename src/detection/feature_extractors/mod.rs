@@ -71,6 +71,17 @@ pub enum Network {
     Vgg16Reduced(Vgg16Reduced),
 }
 
+/// The pixel, RGB from 0 to 255, that the network of an extractor of this type turns into `values`.
+pub(crate) fn pixel_of(extractor_type: &str, values: [f32; 3]) -> [f32; 3] {
+    let means = match extractor_type {
+        _ if extractor_type.contains("resnet") => resnet_v1::CHANNEL_MEANS,
+        _ if extractor_type.contains("vgg") => vgg::CHANNEL_MEANS,
+        // From -1 to 1.
+        _ => return values.map(|value| (value + 1.0) * 127.5),
+    };
+    [0, 1, 2].map(|channel| values[channel] + means[channel])
+}
+
 impl Network {
     /// What the network wants to see of RGB in 0 to 255.
     pub fn preprocess(&self, images: Tensor<4>) -> Tensor<4> {

@@ -74,7 +74,7 @@ pub struct ResNetV1Settings {
 }
 
 /// RGB means of the pictures that the published weights were trained on.
-const CHANNEL_MEANS: [f32; 3] = [123.68, 116.779, 103.939];
+pub(super) const CHANNEL_MEANS: [f32; 3] = [123.68, 116.779, 103.939];
 
 /// RGB from 0 to 255 without the means of the channels.
 pub(crate) fn without_channel_means(images: Tensor<4>, means: [f32; 3]) -> Tensor<4> {

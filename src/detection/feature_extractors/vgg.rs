@@ -35,7 +35,7 @@ const FC6_RATE: usize = 6;
 const FIRST_LENGTH: f32 = 20.0;
 
 /// RGB means of the pictures, as the algorithm has them.
-const CHANNEL_MEANS: [f32; 3] = [123.0, 117.0, 104.0];
+pub(super) const CHANNEL_MEANS: [f32; 3] = [123.0, 117.0, 104.0];
 
 /// Keeps the length of an empty place off zero.
 const EPSILON: f32 = 1e-10;

@@ -36,14 +36,17 @@ impl Folded<SsdModel> {
         self.model.predict_through(Some(&self.layers), preprocessed)
     }
 
-    /// The objects in each picture, best first, their boxes normalized to the picture.
+    /// The objects in each picture, best first, their boxes normalized to the picture without padding.
     ///
     /// # Shapes
-    /// `images`: as for [`SsdModel::forward`].
-    pub fn detect(&self, images: Tensor<4>) -> Vec<Vec<Detection>> {
+    /// `images`: as for [`SsdModel::forward`]; `true_shapes`: rows and columns of each picture without padding, or none
+    /// where all fill their frame.
+    pub fn detect(&self, images: Tensor<4>, true_shapes: &[[usize; 2]]) -> Vec<Vec<Detection>> {
         let images = images.without_autodiff();
         let device = images.device();
-        among_threads(&device, || self.model.postprocess(self.predict(self.model.preprocess(images))))
+        among_threads(&device, || {
+            self.model.postprocess_padded(self.predict(self.model.preprocess(images)), true_shapes)
+        })
     }
 }
 
@@ -95,7 +98,7 @@ impl Detector {
     /// padding.
     pub fn detect(&self, images: Tensor<4>, true_shapes: &[[usize; 2]]) -> Vec<Vec<Detection>> {
         match self {
-            Self::Ssd(folded) => folded.detect(images),
+            Self::Ssd(folded) => folded.detect(images, true_shapes),
             Self::FasterRcnn(folded) => folded.detect(images, true_shapes),
         }
     }

@@ -16,7 +16,7 @@ use crate::box_predictors::BoxPredictor;
 use crate::feature_extractors::SsdFeatureExtractor;
 use crate::layers::{FoldedLayers, Mode, Pass};
 use crate::losses::{ClassificationLoss, HardExampleMiner, LocalizationLoss, RandomExampleSampler};
-use crate::post_processing::{CandidateBoxes, PostProcessing};
+use crate::post_processing::{CandidateBoxes, PostProcessing, change_coordinate_frame};
 use crate::target_assigner::{Groundtruth, TargetAssigner, Targets};
 use crate::variables::{self, Described, HostTensor, LoadReport, VariableInfo};
 
@@ -300,23 +300,43 @@ impl SsdModel {
         self.settings.target_assigner.box_coder.decode_all(codes, &self.anchors)
     }
 
-    /// From what the network says to the objects in each picture: the last of TFOD's four steps.
+    /// From what the network says to the objects in each picture: the last of TFOD's four steps. For pictures that
+    /// fill their frame; see [`SsdModel::postprocess_padded`].
     pub fn postprocess(&self, predictions: Predictions) -> Vec<Vec<Detection>> {
+        self.postprocess_padded(predictions, &[])
+    }
+
+    /// [`SsdModel::postprocess`] for pictures that were filled up below and to the right: `true_shapes` has the rows and
+    /// columns of each without that. Boxes are cut to the picture and normalized to it.
+    pub fn postprocess_padded(&self, predictions: Predictions, true_shapes: &[[usize; 2]]) -> Vec<Vec<Detection>> {
         let [_, anchors, columns] = predictions.class_logits.dims();
         let codes = to_host(predictions.box_encodings);
         let logits = to_host(predictions.class_logits);
         let per_code = anchors * self.settings.target_assigner.box_coder.code_size();
+        let post_processing = &self.settings.post_processing;
         codes
             .par_chunks(per_code)
             .zip(logits.par_chunks(anchors * columns))
-            .map(|(codes, logits)| {
+            .enumerate()
+            .map(|(image, (codes, logits))| {
                 let coder = &self.settings.target_assigner.box_coder;
                 let boxes = CandidateBoxes::Encoded { coder, codes, anchors: &self.anchors };
-                let window = Some(NormalizedBox::WHOLE.to_array());
-                let found = self.settings.post_processing.detect_candidates(boxes, logits, columns, window);
+                let window = self.window(true_shapes.get(image));
+                let mut found = post_processing.detect_candidates(boxes, logits, columns, Some(window));
+                if !post_processing.non_max_suppression.changes_frame() && window != NormalizedBox::WHOLE.to_array() {
+                    found.iter_mut().for_each(|found| found.bounds = change_coordinate_frame(found.bounds, window));
+                }
                 found.into_iter().filter_map(detection).collect()
             })
             .collect()
+    }
+
+    /// The part of the frame that a picture fills (TFOD's `_compute_clip_window`).
+    fn window(&self, true_shape: Option<&[usize; 2]>) -> [f32; 4] {
+        let (height, width) = self.settings.input_size;
+        let Some(&[rows, columns]) = true_shape else { return NormalizedBox::WHOLE.to_array() };
+        let part = |own: usize, all: usize| if own == 0 { 1.0 } else { (own as f32 / all.max(1) as f32).min(1.0) };
+        [0.0, 0.0, part(rows, height), part(columns, width)]
     }
 
     /// The scope and epsilon of each layer that has batch normalization of its own; those that a

@@ -119,6 +119,11 @@ pub struct ScoredBox {
 }
 
 impl NonMaxSuppression {
+    /// Whether boxes come out in coordinates of the window that they are cut to.
+    pub fn changes_frame(&self) -> bool {
+        self.change_coordinate_frame && !self.combined
+    }
+
     /// The detections of one picture, best first.
     ///
     /// `scores` is `[anchors, classes]` without background. Without a window boxes are neither
@@ -155,7 +160,7 @@ impl NonMaxSuppression {
         if self.max_total_detections > 0 {
             selected.truncate(self.max_total_detections);
         }
-        if let Some(window) = clip_window.filter(|_| self.change_coordinate_frame && !self.combined) {
+        if let Some(window) = clip_window.filter(|_| self.changes_frame()) {
             selected.iter_mut().for_each(|found| found.bounds = change_coordinate_frame(found.bounds, window));
         }
         selected
@@ -319,7 +324,11 @@ fn clip_to_window([ymin, xmin, ymax, xmax]: [f32; 4], [top, left, bottom, right]
     [ymin.min(bottom).max(top), xmin.min(right).max(left), ymax.min(bottom).max(top), xmax.min(right).max(left)]
 }
 
-fn change_coordinate_frame([ymin, xmin, ymax, xmax]: [f32; 4], [top, left, bottom, right]: [f32; 4]) -> [f32; 4] {
+/// A box in coordinates of a window.
+pub(crate) fn change_coordinate_frame(
+    [ymin, xmin, ymax, xmax]: [f32; 4],
+    [top, left, bottom, right]: [f32; 4],
+) -> [f32; 4] {
     let (y_scale, x_scale) = (1.0 / (bottom - top), 1.0 / (right - left));
     [(ymin - top) * y_scale, (xmin - left) * x_scale, (ymax - top) * y_scale, (xmax - left) * x_scale]
 }

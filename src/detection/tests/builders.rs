@@ -5,6 +5,7 @@ use boxwright_config::text_format;
 use burn::tensor::{Device, Tensor};
 
 use crate::builders::{BuildError, build_ssd, image_resizer_of};
+use crate::image_resizer::Sizing;
 use crate::regularizers::Regularizer;
 use crate::target_assigner::Groundtruth;
 use crate::{Mode, SsdModel};
@@ -68,7 +69,7 @@ fn a_small_model_predicts_for_every_anchor() {
     let predictions = model.forward(Tensor::zeros([2, 3, 96, 128], &device), Mode::Eval);
     assert_eq!(predictions.box_encodings.dims(), [2, model.anchors().len(), 4]);
     assert_eq!(predictions.class_logits.dims(), [2, model.anchors().len(), 4]);
-    let found = model.folded().detect(Tensor::zeros([2, 3, 96, 128], &device));
+    let found = model.folded().detect(Tensor::zeros([2, 3, 96, 128], &device), &[]);
     assert_eq!(found.len(), 2);
     assert!(found[0].windows(2).all(|pair| pair[0].score >= pair[1].score));
 }
@@ -270,7 +271,7 @@ fn every_part_trains() {
             };
             assert!(reached, "{changes:?}: {}", info.name);
         }
-        assert_eq!(model.folded().detect(images).len(), 1);
+        assert_eq!(model.folded().detect(images, &[]).len(), 1);
     }
 }
 
@@ -312,4 +313,51 @@ fn only_kernels_are_regularized() {
     let model = build_ssd(&config(&bare), 1, &device).expect("supported");
     let head = model.variable_infos().into_iter().find(|info| info.name == "BoxPredictor_0/ClassPredictor/weights");
     assert_eq!(head.map(|info| info.regularizer), Some(Regularizer::None));
+}
+
+/// The small model with pictures that keep their shape and are filled up to 96 × 96.
+fn filled_up(change_coordinate_frame: bool) -> DetectionModel {
+    let resizer = "keep_aspect_ratio_resizer { min_dimension: 96 max_dimension: 96 pad_to_max_dimension: true }";
+    let text = SMALL.replacen("fixed_shape_resizer { height: 96 width: 128 }", resizer, 1);
+    let frame = format!("score_threshold: 0.01 change_coordinate_frame: {change_coordinate_frame}");
+    config(&text.replacen("score_threshold: 0.01", &frame, 1))
+}
+
+#[test]
+fn pictures_are_filled_up_with_what_the_network_takes_for_zero() {
+    let with_network = |name: &str| {
+        let mut config = filled_up(true);
+        if let Some(boxwright_config::proto::detection_model::Model::Ssd(ssd)) = &mut config.model {
+            ssd.feature_extractor.as_mut().expect("a network").r#type = Some(name.to_owned());
+        }
+        match image_resizer_of(&config).expect("a resizer").sizing {
+            Sizing::KeepAspectRatio { pad: Some(colour), .. } => colour,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(with_network("ssd_mobilenet_v1"), [127.5; 3]);
+    assert_eq!(with_network("ssd_resnet50_v1_fpn_keras"), [123.68, 116.779, 103.939]);
+    assert_eq!(with_network("ssd_vgg16_reduced"), [123.0, 117.0, 104.0]);
+}
+
+#[test]
+fn boxes_are_normalized_to_the_picture_without_its_filling() {
+    let device = Device::flex();
+    for change_coordinate_frame in [true, false] {
+        let model = build_ssd(&filled_up(change_coordinate_frame), 1, &device).expect("a supported model");
+        assert_eq!(model.input_size(), (96, 96));
+        let predictions = model.forward(Tensor::zeros([1, 3, 96, 96], &device), Mode::Eval);
+        let whole = model.postprocess_padded(predictions.clone(), &[[96, 96]]).remove(0);
+        let upper_half = model.postprocess_padded(predictions, &[[48, 96]]).remove(0);
+        assert!(!upper_half.is_empty() && upper_half.iter().all(|d| d.bounds.ymax <= 1.0 + 1e-6));
+        // What lies in the upper half of the frame is found again, twice as high.
+        let inside = whole.iter().filter(|d| d.bounds.ymax < 0.49).take(10);
+        let mut compared = 0;
+        for d in inside {
+            let high = NormalizedBox::new(2.0 * d.bounds.ymin, d.bounds.xmin, 2.0 * d.bounds.ymax, d.bounds.xmax);
+            let near = |other: &NormalizedBox| high.iou(other) > 0.999;
+            compared += usize::from(upper_half.iter().any(|other| other.label == d.label && near(&other.bounds)));
+        }
+        assert!(compared > 0, "{change_coordinate_frame}");
+    }
 }

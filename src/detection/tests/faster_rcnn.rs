@@ -365,7 +365,6 @@ fn what_is_not_supported_is_named() {
     let two = |more: &str| small(2, more);
     for (config, field) in [
         (small(3, ""), "number_of_stages"),
-        (two("inplace_batchnorm_update: true"), "inplace_batchnorm_update"),
         (two("use_combined_nms_in_first_stage: true"), "use_combined_nms_in_first_stage"),
         (two("context_config { }"), "context_config"),
         (

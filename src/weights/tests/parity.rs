@@ -141,7 +141,7 @@ fn forward_case(raw: &mut Row, found: &mut Row, model: &SsdModel, expected: &Pat
     }
     raw.compare(&format!("{name} anchors"), &model.anchors().concat(), &outputs["anchors"].data);
 
-    let detections = model.folded().detect(picture(&image, model, device)).pop().expect("one picture");
+    let detections = model.folded().detect(picture(&image, model, device), &[]).pop().expect("one picture");
     let bounds = boxes(&golden["detection_boxes"]);
     let classes = integers(&golden["detection_classes_0based"]);
     let scores = numbers(&golden["detection_scores"]);
