@@ -133,3 +133,55 @@ fn files_are_measured_without_a_run() {
     assert_eq!(bad.code, Some(1));
     assert!(bad.err.contains("found.json"), "{}", bad.err);
 }
+
+#[test]
+fn a_faster_rcnn_goes_the_whole_way() {
+    let project = TinyProject::make();
+    let values = boxwright_config::TemplateValues {
+        num_classes: 1,
+        num_steps: 2,
+        ..boxwright_config::TemplateValues::of("faster_rcnn_inception_v2").expect("a template")
+    };
+    let mut config =
+        boxwright_config::pipeline_from_template("faster_rcnn_inception_v2", &values).expect("the template is good");
+    for (path, value) in [
+        ("model.faster_rcnn.image_resizer.keep_aspect_ratio_resizer.min_dimension", "64"),
+        ("model.faster_rcnn.image_resizer.keep_aspect_ratio_resizer.max_dimension", "96"),
+        ("model.faster_rcnn.first_stage_max_proposals", "16"),
+        ("model.faster_rcnn.second_stage_batch_size", "8"),
+    ] {
+        config = boxwright_config::set_field(&config, path, value).expect("can be set");
+    }
+    fs::write(project.dir.join("pipeline.config"), config).expect("the config is written");
+    succeed(["config", "check", &text(&project.dir.join("pipeline.config"))]);
+    succeed(project.train("two-stages", &["--progress", "none"]));
+    let run = project.run("two-stages");
+    let metrics = fs::read_to_string(run.join("metrics.jsonl")).expect("metrics");
+    for name in
+        ["Loss/RPNLoss/objectness_loss", "Loss/BoxClassifierLoss/classification_loss", "DetectionBoxes_Precision/mAP"]
+    {
+        assert!(metrics.contains(name), "{name}: {metrics}");
+    }
+    let out = project.dir.join("found");
+    let picture = project.dir.parent().expect("a folder").join("voc").join("picture-00.jpg");
+    let predict = succeed([
+        "predict",
+        "--model",
+        &text(&run),
+        "--images",
+        &text(&picture),
+        "--output-dir",
+        &text(&out),
+        "--json",
+        "--min-confidence",
+        "0",
+        "--device",
+        "cpu",
+    ]);
+    let line: serde_json::Value = serde_json::from_str(predict.out.trim()).expect("JSON");
+    for row in line["prediction"].as_array().expect("detections") {
+        let side = |i: usize| row[i].as_f64().expect("a number");
+        assert!(row[0] == 1 && (2..6).all(|i| (-1e-6..=1.000001).contains(&side(i))), "{row}");
+    }
+    assert!(out.join("picture-00.jpg").is_file());
+}
