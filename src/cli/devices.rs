@@ -128,7 +128,7 @@ fn print_report(report: &CheckReport) {
     println!("  {:width$} {:>6} {:>9}  where", "kind", "shapes", "deviation");
     for row in &report.kinds {
         let verdict = if row.deviation <= report.tolerance { "" } else { "  DISAGREES" };
-        let place = row.place.strip_prefix(row.kind).unwrap_or(&row.place).trim_start();
+        let place = row.place.strip_prefix(row.kind).unwrap_or(&row.place).trim_start_matches([',', ' ']);
         println!("  {:width$} {:>6} {:>9.1e}  {place}{verdict}", row.kind, row.shapes, row.deviation);
     }
     for wrong in &report.disagreements {

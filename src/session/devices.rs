@@ -38,6 +38,11 @@ impl DeviceView {
     pub fn disagrees(&self) -> bool {
         self.check.starts_with("disagrees")
     }
+
+    /// Whether nobody has looked yet.
+    fn is_unchecked(&self) -> bool {
+        self.check == "not checked yet"
+    }
 }
 
 /// The list, as far as it is known.
@@ -62,6 +67,14 @@ impl Devices {
             let _ = sender.send(ask(&program));
             wake.wake();
         });
+    }
+
+    /// Asks again after a training, which checks an adapter that nobody had looked at.
+    pub fn ask_again(&mut self, program: &Path, wake: &Waker) {
+        if self.list.iter().any(DeviceView::is_unchecked) {
+            self.asked = false;
+            self.ask(program, wake);
+        }
     }
 
     /// Takes the answer in; true if it came.
@@ -138,6 +151,22 @@ mod tests {
             ["", "checked", "disagrees: max pool", ""]
         );
         assert_eq!(list.iter().map(DeviceView::disagrees).collect::<Vec<_>>(), [false, false, true, false]);
+    }
+
+    #[test]
+    fn an_adapter_that_was_not_checked_is_asked_for_again() {
+        let of = |check: &str| Devices {
+            list: vec![DeviceView { check: check.into(), ..cpu() }],
+            waiting: None,
+            asked: true,
+        };
+        let mut devices = of("checked");
+        devices.ask_again(Path::new("/bin/false"), &Waker::default());
+        assert!(devices.waiting.is_none());
+        let mut devices = of("not checked yet");
+        devices.ask_again(Path::new("/bin/false"), &Waker::default());
+        let answer = devices.waiting.as_ref().map(|w| w.recv_timeout(std::time::Duration::from_secs(20)));
+        assert_eq!(answer, Some(Ok(vec![cpu()])));
     }
 
     #[test]

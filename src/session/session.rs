@@ -117,6 +117,11 @@ impl Session {
     pub fn poll(&mut self) -> bool {
         let (mut changed, ended) = self.jobs.poll();
         changed |= self.devices.poll();
+        let trained =
+            |id: &JobId| self.jobs.views().iter().any(|job| job.id == *id && matches!(job.kind, JobKind::Train { .. }));
+        if ended.iter().any(trained) {
+            self.devices.ask_again(&self.program, &self.wake);
+        }
         if let Some(open) = &mut self.open {
             if !ended.is_empty() {
                 changed |= open.take_foreign_changes() | open.look_at_files();

@@ -82,21 +82,24 @@ impl Train {
             devices.iter().find(|d| d.id == selected).map_or("Fastest available", |d| d.name.as_str()).to_owned();
         let combo = ComboBox::from_id_salt("device").width(width).truncate().selected_text(text).show_ui(ui, |ui| {
             ui.set_min_width(width - 16.0);
-            let mut choose = |ui: &mut Ui, id: &str, label: String| {
-                if ui.selectable_label(selected == id, label).clicked() {
+            let mut choose = |ui: &mut Ui, id: &str, label: String, why: &str| {
+                let row = ui.selectable_label(selected == id, label);
+                let row = if why.is_empty() { row } else { row.on_hover_text(why) };
+                if row.clicked() {
                     self.device = Some(id.to_owned());
                 }
             };
-            choose(ui, "auto", "Fastest available".to_owned());
+            choose(ui, "auto", "Fastest available".to_owned(), "");
             for device in devices {
                 let mut label = device.name.clone();
                 if !device.backend.is_empty() {
                     label = format!("{label} · {}", device.backend);
                 }
                 if !device.check.is_empty() {
-                    label = format!("{label} · {}", device.check);
+                    let verdict = if device.disagrees() { "disagrees with the CPU" } else { &device.check };
+                    label = format!("{label} · {verdict}");
                 }
-                choose(ui, &device.id, label);
+                choose(ui, &device.id, label, &device.check);
             }
         });
         combo.response.accessible_name("Device");
