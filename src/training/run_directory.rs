@@ -329,6 +329,7 @@ fn process_is_alive(_: u32) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model_file::ModelFiles;
     use boxwright_core::run::MetricKind;
 
     fn run_with(steps: &[u64]) -> (tempfile::TempDir, RunDirectory) {
@@ -354,11 +355,10 @@ mod tests {
         assert!(find("15").expect_err("pruned").to_string().contains("[10, 20, 25]"));
         assert!(find("nothing").expect_err("no name").to_string().contains("\"best\""));
         fs::write(run.path().join("pipeline.config"), "").expect("written");
-        let model = |name: &str| find_model(&run.path().join(name)).expect("there");
-        assert_eq!(model(""), (run.path().join(""), None));
-        assert_eq!(model("best").1, Some(run.path().join("checkpoints").join(BEST_CHECKPOINT)));
-        let file = run.checkpoint_path(20);
-        assert_eq!(find_model(&file).expect("there"), (run.path().to_owned(), Some(file)));
+        let weights = |name: &str| ModelFiles::find(&run.path().join(name), None).expect("there").weights;
+        assert_eq!(weights(""), run.checkpoint_path(25));
+        assert_eq!(weights("best"), run.path().join("checkpoints").join(BEST_CHECKPOINT));
+        assert_eq!(weights("checkpoints/ckpt-00000020.safetensors"), run.checkpoint_path(20));
     }
 
     #[test]
