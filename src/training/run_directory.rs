@@ -241,7 +241,6 @@ pub fn find_checkpoint(run: &Path, name: &Path) -> Result<PathBuf, TrainingError
     let missing = |what: String| Err(TrainingError::Checkpoint(format!("{}: {what}", run.display())));
     let steps = || checkpoint_steps(run);
     match name.to_str() {
-        _ if is_weights(name) => Ok(name.to_owned()),
         Some("last") => match steps().last() {
             Some(step) => Ok(checkpoint_path(run, *step)),
             None => missing("there is no checkpoint here; train first".to_owned()),
@@ -254,6 +253,7 @@ pub fn find_checkpoint(run: &Path, name: &Path) -> Result<PathBuf, TrainingError
             Ok(step) if checkpoint_path(run, step).is_file() => Ok(checkpoint_path(run, step)),
             _ => missing(format!("there is no checkpoint of step {word}; there are those of {:?}", steps())),
         },
+        _ if is_weights(name) => Ok(name.to_owned()),
         _ => missing(format!("there is no checkpoint {}; take \"last\", \"best\", a step or a file", name.display())),
     }
 }

@@ -115,7 +115,7 @@ fn the_cpu_agrees_with_burn_in_f64() {
     assert!(report.agrees(), "{:?}", report.disagreements);
     assert!(report.kinds.iter().all(|row| row.deviation < 1e-5), "far from what f32 can: {:?}", report.kinds);
     let kinds: Vec<&str> = report.kinds.iter().map(|row| row.kind).collect();
-    assert_eq!(kinds.len(), 12, "one row a kind of layer: {kinds:?}");
+    assert_eq!(kinds.len(), 13, "one row a kind of layer: {kinds:?}");
 }
 
 /// The quick set on whatever adapter is there; the first run compiles its shaders.
