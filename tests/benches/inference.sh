@@ -29,7 +29,7 @@ median() { grep "$2" "$out/$1" | grep -o 'median [0-9.]*' | cut -d' ' -f2 | midd
 whole=$(median ours 'with post-processing')
 echo "LiteRT $(median litert LiteRT) ms, onnxruntime $(median onnxruntime onnxruntime) ms, Boxwright $whole ms (network $(median ours network) ms, post-processing $(median ours '^post-processing') ms)"
 
-"$boxwright" demo --no-window --images 12 --num-steps 1 --dir "$out/demo" --device cpu --progress none >/dev/null 2>&1
+"$boxwright" demo --no-window --images 40 --num-steps 1 --dir "$out/demo" --device cpu --progress none >"$out/log" 2>&1 || { cat "$out/log"; exit 1; }
 picture=$(find "$out/demo/images" -type f | sort | head -n 1)
 cold() {
     local begin=$EPOCHREALTIME
