@@ -25,7 +25,7 @@ VENV ?= $(SCRATCH)/venv
 CARGO := cargo
 BOXWRIGHT := $(CARGO_TARGET_DIR)/release/boxwright
 
-.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-raccoon-rate bench-train-step bench-config soak soak-kill screenshots build setup
+.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-raccoon-rate bench-train-step bench-config bench-curve coco-picture soak soak-kill screenshots build setup
 
 help:
 	@echo "make demo           draw a sample project, train on it, measure it, and open the studio"
@@ -38,6 +38,8 @@ help:
 	@echo "make bench-raccoon-rate  whole training steps beside PyTorch's, short"
 	@echo "make bench-train-step  a training step beside PyTorch's"
 	@echo "make bench-inference   one picture through a detector beside LiteRT and onnxruntime"
+	@echo "make bench-curve    the learning curves of raccoon and BCCD beside TFOD's [SEEDS='0 1 2']"
+	@echo "make coco-picture   the README's picture of the COCO detectors"
 	@echo "make soak           train for an hour and watch the memory [MINUTES=60]"
 	@echo "make soak-kill      kill a run 200 times at random moments"
 	@echo "make screenshots    the pictures of the README, taken anew"
@@ -97,6 +99,14 @@ bench-train-step: setup
 bench-inference: build
 	$(CARGO) build --release -p boxwright-detection --example inference_bench
 	@tests/benches/inference.sh "$(CARGO_TARGET_DIR)/release/examples/inference_bench" "$(VENV)" "$(BOXWRIGHT)"
+
+# Three seeds of each run; half an hour and more on two cores.
+bench-curve: build
+	@BOXWRIGHT="$(BOXWRIGHT)" tests/benches/curve.sh "$(SHARED)/data" "$(SCRATCH)/curve"
+
+coco-picture: setup
+	$(CARGO) run --release -p boxwright-cli --example coco_picture -- "$(SHARED)/data/weights" "$(SHARED)/data/test-images" \
+	    assets/screenshots/coco-detections.png
 
 # The memory of an hour's training must not grow.
 soak: build
