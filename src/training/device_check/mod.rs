@@ -8,7 +8,9 @@
 //!
 //! The reference of a GPU is the CPU in f32. The reference of the CPU's own kernels is burn's operators in f64 on the
 //! same shapes, so a long sum, like the gradient of a weight over a large map, is measured against one without
-//! rounding: the CPU stays almost two orders below the tolerance there, and what is seen on a GPU is the GPU's.
+//! rounding. Over all models the CPU is off by 1.3e-6 of the largest value at most, and by 5e-5 in the folded
+//! convolutions of 9,216 products; that leaves a GPU, which sums in another order, room within the tolerance of 1e-3,
+//! and an error of a tenth of a percent is still seen.
 
 mod compare;
 mod shapes;
