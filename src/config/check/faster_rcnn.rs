@@ -170,10 +170,13 @@ fn check_head(model: &FasterRcnn, findings: &mut Findings) {
         let place = if layers.op.is_some() { at("fc_hyperparams.op") } else { at("fc_hyperparams") };
         findings.error("bad-value", &place, message, "set op to FC");
     }
-    if matches!(layers.normalizer_oneof, Some(proto::hyperparams::NormalizerOneof::BatchNorm(_))) {
-        let message = "`batch_norm` is refused in the head: its layers have none here";
-        findings.error("unsupported-field", &at("fc_hyperparams.batch_norm"), message, "remove `batch_norm`");
-    }
+    let name = match layers.normalizer_oneof {
+        Some(proto::hyperparams::NormalizerOneof::BatchNorm(_)) => "batch_norm",
+        Some(proto::hyperparams::NormalizerOneof::SyncBatchNorm(_)) => "sync_batch_norm",
+        _ => return,
+    };
+    let message = format!("`{name}` is refused in the head: its layers have none here");
+    findings.error("unsupported-field", &at(&format!("fc_hyperparams.{name}")), message, format!("remove `{name}`"));
 }
 
 /// Scores and suppression of the second stage.

@@ -145,7 +145,7 @@ pub(super) const SUPPORT: &[Support] = &[
     Support { message: "Hyperparams", rows: &[
         yes("op"), yes("regularizer"), yes("initializer"), yes("activation"), yes("batch_norm"),
         same("force_use_bias", "it is only read for Keras layers, which are built as the others here"),
-        no("sync_batch_norm", "one device trains here, so there are no statistics to share", "use batch_norm, which is the same on one device"),
+        same("sync_batch_norm", "one device trains here, which has all of the batch: the same as batch_norm"),
         no("group_norm", "group normalisation is not built here", ""),
         no("regularize_depthwise", "depthwise weights are not regularized here, as in TFOD's MobileNets", ""),
     ] },

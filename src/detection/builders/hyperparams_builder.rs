@@ -98,16 +98,14 @@ fn normalizer(config: Option<&proto::hyperparams::NormalizerOneof>, frozen: bool
     use proto::hyperparams::NormalizerOneof as Kind;
     match config {
         None => Ok(None),
-        Some(Kind::BatchNorm(config)) => Ok(Some(BatchNormParams {
+        // On one device there is nobody to share statistics with.
+        Some(Kind::BatchNorm(config) | Kind::SyncBatchNorm(config)) => Ok(Some(BatchNormParams {
             decay: number(config.decay(), 0.0..=1.0, "batch_norm.decay")?,
             epsilon: number(config.epsilon(), f32::MIN_POSITIVE..=1.0, "batch_norm.epsilon")?,
             center: config.center(),
             scale: config.scale(),
             train: config.train() && !frozen,
         })),
-        Some(Kind::SyncBatchNorm(_)) => {
-            refuse("sync_batch_norm", "synchronizes several devices and is not supported; use batch_norm")
-        }
         Some(Kind::GroupNorm(_)) => refuse("group_norm", "is not supported; use batch_norm"),
     }
 }
