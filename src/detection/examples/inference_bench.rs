@@ -75,7 +75,7 @@ fn main() {
     let model = model.folded();
     let image = Tensor::<4>::random([1, 3, 300, 300], Distribution::Uniform(0.0, 255.0), &device);
     measure("with post-processing", runs, || {
-        let found = model.detect(image.clone());
+        let found = model.detect(image.clone(), &[]);
         assert_eq!((found.len(), found[0].len()), (1, 100));
     });
     let preprocessed = model.model().preprocess(image.clone());
