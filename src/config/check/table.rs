@@ -51,7 +51,8 @@ const fn no(name: &'static str, note: &'static str, instead: &'static str) -> Ro
 const TPU: &str = "another way to the same numbers, made for TPUs";
 const QUEUE: &str = "queues size themselves here";
 const ANCHORWISE: &str = "the loss is summed over anchors in the end either way";
-const DRAWING: &str = "pictures of an evaluation go to its event file, with the boxes that are there beside those that were found";
+const DRAWING: &str =
+    "pictures of an evaluation go to its event file, with the boxes that are there beside those that were found";
 const THREE: &str = "networks take three channels here";
 const FPN_ONLY: &str = "only networks with a feature pyramid read it";
 const MASKS: &str = "masks are not trained here";
