@@ -121,7 +121,7 @@ impl RunView {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum RunNews {
     /// `run.json`, or how the run stands, is new.
-    State { name: String, info: Option<RunInfo>, state: RunState, reason: String },
+    State { name: String, info: Option<Box<RunInfo>>, state: RunState, reason: String },
     /// The metrics file was replaced.
     MetricsAnew { name: String },
     /// New lines of the metrics file.
@@ -192,7 +192,7 @@ impl Files {
         let state = state(&self.dir, !steps.is_empty());
         if self.state.as_ref() != Some(&state) {
             let (info, state_now, reason) = state.clone();
-            news.push(RunNews::State { name: name.to_owned(), info, state: state_now, reason });
+            news.push(RunNews::State { name: name.to_owned(), info: info.map(Box::new), state: state_now, reason });
             self.state = Some(state);
         }
         if steps != self.checkpoints {
@@ -348,7 +348,7 @@ fn take(views: &mut Vec<RunView>, dir: &Path, news: RunNews) {
     let run = &mut views[place];
     match news {
         RunNews::State { info, state, reason, .. } => {
-            run.info = info;
+            run.info = info.map(|info| *info);
             run.state = state;
             run.reason = reason;
         }

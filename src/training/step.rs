@@ -18,6 +18,9 @@ struct Measured {
     gradients: GradientsParams,
 }
 
+/// The gradients of a batch, and its losses by TFOD's names.
+type Step = (GradientsParams, Vec<(&'static str, f64)>);
+
 impl Loop<'_> {
     /// One step: losses, gradients, update. Returns the total loss.
     pub(crate) fn step(&mut self, batch: Batch, sink: &mut dyn ProgressSink) -> Result<f64, TrainingError> {
@@ -36,11 +39,7 @@ impl Loop<'_> {
     }
 
     /// The gradients and losses of a batch. A device whose memory is full gets the batch in twice as many parts, once.
-    fn gradients_or_half(
-        &mut self,
-        batch: Batch,
-        sink: &mut dyn ProgressSink,
-    ) -> Result<(GradientsParams, Vec<(&'static str, f64)>), TrainingError> {
+    fn gradients_or_half(&mut self, batch: Batch, sink: &mut dyn ProgressSink) -> Result<Step, TrainingError> {
         if self.trials == 0 || batch.names.len() < 2 * self.parts {
             return self.gradients(batch);
         }
@@ -63,7 +62,7 @@ impl Loop<'_> {
     }
 
     /// The gradients of the losses, and the losses by TFOD's names with that of the regularization.
-    fn gradients(&mut self, batch: Batch) -> Result<(GradientsParams, Vec<(&'static str, f64)>), TrainingError> {
+    fn gradients(&mut self, batch: Batch) -> Result<Step, TrainingError> {
         let regularization = ("Loss/regularization_loss", f64::from(self.optimizer.regularization_loss(&self.model)));
         let mut parts = batch.split(self.parts);
         if parts.len() == 1

@@ -26,14 +26,14 @@ enum Statistics {
 fn drawn(variables: BTreeMap<String, HostTensor>, statistics: Statistics) -> BTreeMap<String, HostTensor> {
     let extreme = statistics == Statistics::Extreme;
     let value = |name: &str, i: usize, value: f32, u: f32| match name.rsplit('/').next().unwrap_or_default() {
-        "moving_variance" if extreme && i % 5 == 0 => 1e-12,
+        "moving_variance" if extreme && i.is_multiple_of(5) => 1e-12,
         "moving_variance" => 0.2 + 2.0 * u,
-        "moving_mean" if extreme && i % 7 == 0 => 40.0 * (u - 0.5),
+        "moving_mean" if extreme && i.is_multiple_of(7) => 40.0 * (u - 0.5),
         "moving_mean" => u - 0.5,
         // What hardly varies is multiplied by the reciprocal of nearly epsilon's root; a large gamma as well would magnify
         // rounding from layer to layer.
-        "gamma" if extreme && i % 5 == 0 => 0.003,
-        "gamma" if extreme && i % 3 == 0 => 0.0,
+        "gamma" if extreme && i.is_multiple_of(5) => 0.003,
+        "gamma" if extreme && i.is_multiple_of(3) => 0.0,
         "gamma" if extreme && i % 3 == 1 => -0.5 - u,
         "gamma" => 0.5 + u,
         "beta" | "biases" => u - 0.5,

@@ -287,7 +287,7 @@ impl Clock {
         let seconds = self.begin.elapsed().as_secs_f64();
         let by_layers = self.layers as f64 / self.layers_done as f64 - 1.0;
         let by_work = self.work / self.work_done - 1.0;
-        (seconds > 2.0 && self.work_done > 0.0).then(|| seconds * 0.5 * (by_layers + by_work))
+        (seconds > 2.0 && self.work_done > 0.0).then_some(seconds * 0.5 * (by_layers + by_work))
     }
 }
 

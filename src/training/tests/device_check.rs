@@ -45,8 +45,11 @@ fn adapter(driver: &str) -> DeviceInfo {
     }
 }
 
+/// Computes a layer of its input and parameters.
+type Operator<'a> = dyn Fn(&LayerShape, Tensor<4>, &[Tensor<4>]) -> Vec<Tensor<4>> + 'a;
+
 /// The quick set of a device whose operators are these.
-fn check_with(operator: &dyn Fn(&LayerShape, Tensor<4>, &[Tensor<4>]) -> Vec<Tensor<4>>) -> CheckReport {
+fn check_with(operator: &Operator<'_>) -> CheckReport {
     let cpu = Device::flex();
     let (reference, tested) = (Side::new(&cpu, DType::F32), Side::with_operator(&cpu, DType::F32, operator));
     check_sides(adapter("1.0"), "the CPU", &reference, &tested, &CheckScope::Quick, &mut Listener::default())
