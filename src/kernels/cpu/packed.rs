@@ -81,10 +81,13 @@ pub(crate) fn forward(
     let parts = (2 * threads).div_ceil(runs).min(weight.len());
     let panels = weight.len().div_ceil(parts);
     let shared = Shared::new(y);
-    (0..runs * parts).into_par_iter().for_each(|task| {
+    (0..runs * parts).into_par_iter().with_max_len(1).for_each(|task| {
         let (run, part) = (task / parts, task % parts);
         let panels = (part * panels).min(weight.len())..((part + 1) * panels).min(weight.len());
-        let mut columns = Buffer::new(weight.depth * BLOCK);
+        let mut columns = Buffer::new(weight.depth * BLOCK + LANES);
+        // From the start of a line of the cache, or every register that is loaded would come from two.
+        let start = columns.as_ptr().align_offset(LANES * size_of::<f32>()).min(LANES);
+        let columns = &mut columns[start..];
         for block in run * each..((run + 1) * each).min(blocks) {
             let range = block * BLOCK..((block + 1) * BLOCK).min(pixels);
             let width = range.len().next_multiple_of(LANES);
@@ -112,35 +115,42 @@ struct Task<'a> {
     shared: &'a Shared<'a>,
 }
 
+impl Task<'_> {
+    /// Where a segment's pixels of one channel begin.
+    #[inline(always)]
+    fn start(&self, segment: &Segment, channel: usize) -> usize {
+        let [height, columns] = self.gather.grid;
+        let plane = segment.image * self.weight.out + channel;
+        (plane * height + segment.row) * columns + segment.column
+    }
+}
+
 #[inline(always)]
 fn block_body<I: Isa>(task: &Task, panels: Range<usize>, columns: &[f32]) {
     let width = columns.len() / task.weight.depth;
+    let limits = task.epilogue.activation.limits();
     // Every panel writes over what the one before left; what lies beyond the width is never read.
     let mut sums = [[0.0; BLOCK]; ROWS];
     for index in panels {
         let panel = task.weight.panel(index);
+        let rows = (task.weight.out - index * ROWS).min(ROWS);
+        let mut bias = [0.0; ROWS];
+        bias[..rows].copy_from_slice(&task.epilogue.bias[index * ROWS..][..rows]);
         match (I::WIDE, width / LANES) {
-            (true, 1) => whole_tile::<I, 1>(panel, 0, columns, width, 0, &mut sums),
-            (true, 2) => whole_tile::<I, 2>(panel, 0, columns, width, 0, &mut sums),
-            (true, _) => whole_tile::<I, 3>(panel, 0, columns, width, 0, &mut sums),
+            (true, 1) => whole_tile::<I, 1>(panel, 0, columns, width, 0, (&bias, limits), &mut sums),
+            (true, 2) => whole_tile::<I, 2>(panel, 0, columns, width, 0, (&bias, limits), &mut sums),
+            (true, _) => whole_tile::<I, 3>(panel, 0, columns, width, 0, (&bias, limits), &mut sums),
             (false, parts) => {
                 for part in 0..parts {
-                    half_tile::<I, 1>(panel, 0, columns, width, part, &mut sums);
-                    half_tile::<I, 1>(panel, 4, columns, width, part, &mut sums);
+                    half_tile::<I, 1>(panel, 0, columns, width, part, (&bias, limits), &mut sums);
+                    half_tile::<I, 1>(panel, 4, columns, width, part, (&bias, limits), &mut sums);
                 }
             }
         }
-        let (low, high) = task.epilogue.activation.limits();
-        for (row, sums) in sums.iter_mut().enumerate().take(task.weight.out - (index * ROWS).min(task.weight.out)) {
+        for (row, sums) in sums.iter().enumerate().take(rows) {
             let channel = index * ROWS + row;
-            let bias = task.epilogue.bias[channel];
-            for sum in sums.iter_mut() {
-                *sum = clamped(*sum + bias, low, high);
-            }
             for segment in task.segments {
-                let [height, columns] = task.gather.grid;
-                let plane = segment.image * task.weight.out + channel;
-                let start = (plane * height + segment.row) * columns + segment.column;
+                let start = task.start(segment, channel);
                 // SAFETY: tasks differ in their pixels or in their channels, and the two fix an element.
                 unsafe { task.shared.write::<BLOCK>(start, &sums[segment.at..segment.at + segment.len]) };
             }
@@ -155,8 +165,9 @@ pub(crate) fn clamped(value: f32, low: f32, high: f32) -> f32 {
     if value > high { high } else { value }
 }
 
-/// Defines a function for the sums of some rows of a panel over `C` times sixteen columns. The sums are variables, one for
-/// each row, and nothing is called between two products: an array of arrays, or a call, would put them into memory.
+/// Defines a function for the sums of some rows of a panel over `C` times sixteen columns, with their bias and clamped. The
+/// sums are variables, one for each row, and nothing is called between two products: an array of arrays, or a call, would
+/// put them into memory.
 macro_rules! tile {
     ($(#[$meta:meta])* $name:ident: $($sum:ident $row:literal),*) => {
         $(#[$meta])*
@@ -167,6 +178,7 @@ macro_rules! tile {
             columns: &[f32],
             width: usize,
             first_lanes: usize,
+            (bias, (low, high)): (&[f32; ROWS], (f32, f32)),
             result: &mut [[f32; BLOCK]; ROWS],
         ) {
             $(let mut $sum = [I::splat(0.0); C];)*
@@ -185,9 +197,12 @@ macro_rules! tile {
                     }
                 )*
             }
+            let (one, low, high) = (I::splat(1.0), I::splat(low), I::splat(high));
             $(
+                let bias_of_row = I::splat(bias[first_row + $row]);
                 for part in 0..C {
-                    I::store($sum[part], lanes_mut(&mut result[first_row + $row], (first_lanes + part) * LANES));
+                    let sum = I::clamped(I::fused($sum[part], one, bias_of_row), low, high);
+                    I::store(sum, lanes_mut(&mut result[first_row + $row], (first_lanes + part) * LANES));
                 }
             )*
         }
@@ -244,5 +259,10 @@ mod tests {
     #[test]
     fn a_nan_passes_the_clamp() {
         assert!(clamped(f32::NAN, 0.0, 6.0).is_nan());
+        let gather = Gather { channels: 1, source: [1, 2], grid: [1, 2], step: [1, 1], taps: vec![[0, 0]] };
+        let mut y = [0.0; 2];
+        let epilogue = Epilogue { bias: &[0.5], activation: Activation::Relu6 };
+        forward(&mut y, &[f32::NAN, 9.0], &PackedWeight::new(&[1.0], 1), &gather, epilogue, 1);
+        assert!(y[0].is_nan() && y[1] == 6.0, "{y:?}");
     }
 }

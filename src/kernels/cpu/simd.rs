@@ -25,6 +25,8 @@ pub(crate) trait Isa {
     fn store(lanes: Self::Lanes, values: &mut [f32; LANES]);
     /// `a · b + c`, lane by lane.
     fn fused(a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes;
+    /// No less than `low`, no more than `high`; a NaN passes.
+    fn clamped(lanes: Self::Lanes, low: Self::Lanes, high: Self::Lanes) -> Self::Lanes;
     /// The values at even and at odd places of the two together.
     fn unzip(a: Self::Lanes, b: Self::Lanes) -> (Self::Lanes, Self::Lanes);
     /// The values of the two by turns: what [`Isa::unzip`] undoes.
@@ -113,6 +115,14 @@ impl Isa for Baseline {
     }
 
     #[inline(always)]
+    fn clamped(lanes: Self::Lanes, low: Self::Lanes, high: Self::Lanes) -> Self::Lanes {
+        std::array::from_fn(|lane| {
+            let value = if lanes[lane] < low[lane] { low[lane] } else { lanes[lane] };
+            if value > high[lane] { high[lane] } else { value }
+        })
+    }
+
+    #[inline(always)]
     fn unzip(a: Self::Lanes, b: Self::Lanes) -> (Self::Lanes, Self::Lanes) {
         let at = |place: usize| if place < LANES { a[place] } else { b[place - LANES] };
         (std::array::from_fn(|lane| at(2 * lane)), std::array::from_fn(|lane| at(2 * lane + 1)))
@@ -176,6 +186,12 @@ mod x86 {
         }
 
         #[inline(always)]
+        fn clamped(lanes: Self::Lanes, low: Self::Lanes, high: Self::Lanes) -> Self::Lanes {
+            // SAFETY: see the module. Both operations return their second operand where one is a NaN.
+            unsafe { _mm512_min_ps(high, _mm512_max_ps(low, lanes)) }
+        }
+
+        #[inline(always)]
         fn unzip(a: Self::Lanes, b: Self::Lanes) -> (Self::Lanes, Self::Lanes) {
             // SAFETY: see the module.
             unsafe {
@@ -232,6 +248,12 @@ mod x86 {
         fn fused(a: Self::Lanes, b: Self::Lanes, c: Self::Lanes) -> Self::Lanes {
             // SAFETY: see the module.
             unsafe { [_mm256_fmadd_ps(a[0], b[0], c[0]), _mm256_fmadd_ps(a[1], b[1], c[1])] }
+        }
+
+        #[inline(always)]
+        fn clamped(lanes: Self::Lanes, low: Self::Lanes, high: Self::Lanes) -> Self::Lanes {
+            // SAFETY: see the module. Both operations return their second operand where one is a NaN.
+            unsafe { [0, 1].map(|half| _mm256_min_ps(high[half], _mm256_max_ps(low[half], lanes[half]))) }
         }
 
         #[inline(always)]
@@ -321,7 +343,8 @@ mod tests {
         let (low, high) = I::zip(even, odd);
         let sum = I::fused(a, b, I::splat(0.5));
         let mut all = Vec::new();
-        for lanes in [even, odd, low, high, sum] {
+        let clamped = I::clamped(a, I::splat(-2.0), I::splat(3.0));
+        for lanes in [even, odd, low, high, sum, clamped] {
             let mut stored = [0.0; LANES];
             I::store(lanes, &mut stored);
             all.extend(stored);
@@ -350,7 +373,8 @@ mod tests {
         let (even, odd) = (plain[0], plain[LANES]);
         assert_eq!([even, odd, plain[1], plain[LANES + 15]], [-7.0, -6.0, -5.0, 24.0]);
         assert_eq!(plain[2 * LANES..2 * LANES + 3], [-7.0, -6.0, -5.0]);
-        assert_eq!(plain[5 * LANES..], [8.0, 10.0]);
+        assert_eq!([plain[5 * LANES], plain[5 * LANES + 6], plain[6 * LANES - 1]], [-2.0, -1.0, 3.0]);
+        assert_eq!(plain[6 * LANES..], [8.0, 10.0]);
         assert_eq!(best(), plain);
         #[cfg(target_arch = "x86_64")]
         if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
