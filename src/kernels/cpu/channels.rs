@@ -324,7 +324,8 @@ pub(crate) fn normalize(
                 shift: beta[channel],
                 ..Map::identity(activation)
             };
-            for (image, y) in of_y.into_iter().enumerate() {
+            // Backwards: the images that were read last are the ones that the cache still holds.
+            for (image, y) in of_y.into_iter().enumerate().rev() {
                 apply_map(y, plane(x, planes, image, channel), map);
             }
         },
@@ -405,7 +406,8 @@ fn backward_channel(
     let each = -f64::from(of_channel.scale) / (planes.batch * planes.size).max(1) as f64;
     let slope = (each * of_scale * normalizer * normalizer) as f32;
     let offset = (each * of_shift) as f32;
-    for (image, gradient) in gradients.into_iter().enumerate() {
+    // Backwards, as in `normalize`.
+    for (image, gradient) in gradients.into_iter().enumerate().rev() {
         let x = plane(x, planes, image, channel);
         apply_gradient(gradient, x, of_channel, slope, offset);
     }

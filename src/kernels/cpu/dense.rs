@@ -7,7 +7,8 @@
 //! no two tasks ever add to the same pixel.
 //!
 //! What is summed across tasks (the gradient of the weight) goes into shares that are fixed by the shape and added
-//! in order.
+//! in order. Tasks are few and long, so none is bound to its neighbour (`with_max_len(1)`): a thread that is done early
+//! would otherwise wait for two.
 
 use super::buffer::Buffer;
 use super::gather::{Gather, Segment};
@@ -169,7 +170,7 @@ fn pointwise(
             tiles.into_iter().map(move |tile| (source, tile))
         })
         .collect();
-    tiles.into_par_iter().for_each(|(source, (start, mut tile))| {
+    tiles.into_par_iter().with_max_len(1).for_each(|(source, (start, mut tile))| {
         if let Some(bias) = bias {
             tile.fill_rows(bias);
         }
@@ -209,7 +210,7 @@ fn gathered(
     let parts = (2 * threads).div_ceil(tiles).min(target.channels.div_ceil(64));
     let rows = target.channels.div_ceil(parts);
     let y = Shared::new(y);
-    (0..tiles * parts).into_par_iter().for_each(|task| {
+    (0..tiles * parts).into_par_iter().with_max_len(1).for_each(|task| {
         let first = task / parts * width;
         let range = first..pixels.min(first + width);
         let width = range.len();
@@ -285,12 +286,14 @@ pub(crate) fn weight_gradient(
     } else {
         let taps = gather.taps.len();
         let each = gather.channels.div_ceil(SHARES);
-        MatrixMut::new(of_weight, out, depth, depth).into_column_tiles(each * taps).into_par_iter().for_each(
-            |(start, mut part)| {
+        MatrixMut::new(of_weight, out, depth, depth)
+            .into_column_tiles(each * taps)
+            .into_par_iter()
+            .with_max_len(1)
+            .for_each(|(start, mut part)| {
                 let channels = start / taps..(start + part.columns()) / taps;
                 work.add(&mut part, &work.tiles, channels);
-            },
-        );
+            });
     }
 }
 
@@ -310,7 +313,7 @@ fn pointwise_weight(of_weight: &mut [f32], x: &[f32], gradient: &[f32], batch: u
         });
     } else {
         let rows = out.div_ceil(SHARES);
-        of_weight.par_chunks_mut(rows * depth).enumerate().for_each(|(part, values)| {
+        of_weight.par_chunks_mut(rows * depth).enumerate().with_max_len(1).for_each(|(part, values)| {
             let first = part * rows;
             let count = values.len() / depth;
             let mut values = MatrixMut::new(values, count, depth, depth);
@@ -329,7 +332,7 @@ fn add_shares(sum: &mut [f32], count: usize, share: impl Fn(&mut [f32], usize) +
     }
     let len = sum.len();
     let mut shares = Buffer::new(count * len);
-    shares.par_chunks_exact_mut(len).enumerate().for_each(|(index, values)| share(values, index));
+    shares.par_chunks_exact_mut(len).enumerate().with_max_len(1).for_each(|(index, values)| share(values, index));
     let chunk = 4096;
     sum.par_chunks_mut(chunk).enumerate().for_each(|(part, sum)| {
         let start = part * chunk;

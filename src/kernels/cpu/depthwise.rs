@@ -397,7 +397,7 @@ pub(crate) fn forward_with(
     let kernel = geometry.kernel[0] * geometry.kernel[1];
     let (input, output) = (geometry.input[0] * geometry.input[1], geometry.output[0] * geometry.output[1]);
     let each = planes_per_task(y.len() / output);
-    y.par_chunks_mut(each * output).enumerate().for_each(|(task, y)| {
+    y.par_chunks_mut(each * output).enumerate().with_max_len(1).for_each(|(task, y)| {
         let mut phases = Buffer::zeroed(layout.phases() * layout.plane() + SLACK);
         let mut band = Buffer::new(layout.band());
         let mut taps = Vec::with_capacity(kernel);
@@ -434,7 +434,7 @@ pub(crate) fn backward(
         .zip(chunks(of_x, each * input))
         .zip(chunks(shares.as_deref_mut(), each * kernel))
         .collect();
-    tasks.into_par_iter().for_each(|((first, mut of_x), mut shares)| {
+    tasks.into_par_iter().with_max_len(1).for_each(|((first, mut of_x), mut shares)| {
         let mut scratch = Scratch::new(&layout);
         for index in 0..each.min(planes - first) {
             let plane = first + index;

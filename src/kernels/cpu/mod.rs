@@ -96,21 +96,29 @@ pub(crate) fn dense_conv_backward(
 ) -> ConvGradients<Flex> {
     let (x, weight, gradient) = (contiguous(x), contiguous(weight), contiguous(gradient));
     let (batch, out) = (x.shape()[0], weight.shape()[0]);
-    let of_weight = wanted.parameters.then(|| {
+    let find_weight = || {
         let mut of_weight = Buffer::new(weight.shape().num_elements());
         dense::weight_gradient(&mut of_weight, elements(&x), elements(&gradient), geometry, batch, out);
         of_weight.into_tensor(weight.shape())
-    });
+    };
+    let find_x = || {
+        let mut of_x = Buffer::new(x.shape().num_elements());
+        dense::input_gradient(&mut of_x, elements(&weight), elements(&gradient), geometry, batch, out);
+        of_x.into_tensor(x.shape())
+    };
     let of_bias = wanted.bias.then(|| {
         let mut of_bias = Buffer::new(out);
         channels::sums(elements(&gradient), planes(&gradient), &mut of_bias);
         of_bias.into_tensor(Shape::new([out]))
     });
-    let of_x = wanted.x.then(|| {
-        let mut of_x = Buffer::new(x.shape().num_elements());
-        dense::input_gradient(&mut of_x, elements(&weight), elements(&gradient), geometry, batch, out);
-        of_x.into_tensor(x.shape())
-    });
+    // Side by side: what has done its part of the one goes on with the other.
+    let (of_weight, of_x) = match (wanted.parameters, wanted.x) {
+        (true, true) => {
+            let (of_weight, of_x) = rayon::join(find_weight, find_x);
+            (Some(of_weight), Some(of_x))
+        }
+        (parameters, x) => (parameters.then(find_weight), x.then(find_x)),
+    };
     ConvGradients { x: of_x, weight: of_weight, bias: of_bias }
 }
 
