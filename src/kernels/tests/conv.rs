@@ -271,3 +271,23 @@ fn a_folded_convolution_is_one_with_its_normalization_and_activation() {
         }
     }
 }
+
+/// Both gradients of dense convolutions are found side by side; who finds which part must not show.
+#[test]
+fn the_gradients_are_the_same_bits_however_the_threads_take_turns() {
+    let gradients = |[channels, out, size, kernel]: [usize; 4]| {
+        let x = tensor([3, channels, size, size], 0.3).require_grad();
+        let weight = tensor([out, channels, kernel, kernel], 0.7).require_grad();
+        let y = conv2d(x.clone(), weight.clone(), None, [1, 1], Padding::all(kernel / 2));
+        let found = y.square().sum().backward();
+        [numbers(&x.grad(&found).unwrap()), numbers(&weight.grad(&found).unwrap())].concat()
+    };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+    for case in [[24, 33, 20, 1], [40, 70, 7, 1], [9, 17, 19, 3]] {
+        let first: Vec<u32> = pool.install(|| gradients(case)).into_iter().map(f32::to_bits).collect();
+        for _ in 0..8 {
+            let again: Vec<u32> = pool.install(|| gradients(case)).into_iter().map(f32::to_bits).collect();
+            assert!(first == again, "{case:?}");
+        }
+    }
+}
