@@ -29,7 +29,7 @@ mkdir -p "$scratch"
 
 for ((round = 1; round <= rounds; round++)); do
     echo "round $round of $rounds" >&2
-    "$venv/bin/python" "$here/train_step.py" 8 8 >>"$scratch/torch" 2>/dev/null
+    "$venv/bin/python" "$here/train_step.py" 8 8 >>"$scratch/torch" 2>>"$scratch/torch.log" || { cat "$scratch/torch.log"; exit 1; }
     "$boxwright" train --pipeline "$scratch/project/pipeline.config" --model-dir "$scratch/project/runs/$round" \
         --checkpoint "$weights" --num-steps "$steps" --eval-every 0 --device cpu 2>&1 | grep '^done' >>"$scratch/ours"
 done
