@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use boxwright_training::device::{DeviceChoice, DeviceInfo, list_devices};
-use boxwright_training::device_check::{CheckReport, CheckScope, VerdictStore, check_device};
+use boxwright_training::device::{DeviceChoice, DeviceInfo, find_device, list_devices};
+use boxwright_training::device_check::{CheckReport, CheckScope, VerdictStore, check_device, first_of};
 use boxwright_training::progress::ProgressSink;
 use clap::ArgGroup;
 use serde::Serialize;
@@ -65,7 +65,7 @@ pub fn run(args: &Args) -> anyhow::Result<()> {
 /// Checks the devices asked for and keeps the verdicts. Ctrl+C ends it between two layers.
 fn check(args: &Args) -> anyhow::Result<()> {
     let devices: Vec<(DeviceChoice, DeviceInfo)> = match args.device {
-        Some(choice) => vec![(choice, boxwright_training::device::find_device(choice)?)],
+        Some(choice) => vec![(choice, find_device(choice)?)],
         None => list_devices().into_iter().filter_map(|info| Some((info.id.parse().ok()?, info))).collect(),
     };
     let store = VerdictStore::of_user();
@@ -101,12 +101,8 @@ fn verdict(reports: &[CheckReport]) -> anyhow::Result<()> {
         .flat_map(|report| report.disagreements.iter().map(|d| format!("{}: {d}", report.device.id)))
         .collect();
     if !wrong.is_empty() {
-        let more = match wrong.len().saturating_sub(NAMED) {
-            0 => String::new(),
-            more => format!("; and {more} more"),
-        };
-        let named = wrong[..wrong.len().min(NAMED)].join("; ");
-        anyhow::bail!("these layers disagree with the CPU: {named}{more}; training on that device is refused");
+        let named = first_of(&wrong, NAMED);
+        anyhow::bail!("these layers disagree with the CPU: {named}; training on that device is refused");
     }
     if let Some(report) = reports.iter().find(|report| report.stopped) {
         anyhow::bail!(

@@ -133,22 +133,6 @@ pub(crate) fn parts_that_fit(
     (2 * parts, Some(message))
 }
 
-/// The memory that a process can still have, in bytes: what the system has free, within the limit of its control group.
-/// `None` where the system does not say.
-pub(crate) fn available_memory() -> Option<u64> {
-    let system = meminfo_available(&std::fs::read_to_string("/proc/meminfo").ok()?)?;
-    let number =
-        |name: &str| std::fs::read_to_string(format!("/sys/fs/cgroup/{name}")).ok()?.trim().parse::<u64>().ok();
-    let group = number("memory.max").map(|most| most.saturating_sub(number("memory.current").unwrap_or(0)));
-    Some(group.map_or(system, |group| group.min(system)))
-}
-
-/// `MemAvailable` of `/proc/meminfo`, which is in kibibytes.
-fn meminfo_available(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
-    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -160,12 +144,6 @@ mod tests {
         assert_eq!(full, Err::<(), _>("Out of memory: 7 bytes".to_owned()));
         let other = catch_unwind(|| unless_out_of_memory(|| panic!("a slip")));
         assert!(other.is_err());
-    }
-
-    #[test]
-    fn the_system_says_what_is_free() {
-        assert_eq!(meminfo_available("MemTotal: 9 kB\nMemAvailable:   3 kB\n"), Some(3072));
-        assert_eq!(meminfo_available("MemTotal: 9 kB\n"), None);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! plays GPU) is listed but never chosen by itself: it computes the same numbers a hundred times slower.
 
 use std::str::FromStr;
+use std::sync::OnceLock;
 
 use burn::tensor::{Device, DeviceKind};
 use serde::Serialize;
@@ -80,7 +81,7 @@ pub fn list_devices() -> Vec<DeviceInfo> {
 /// # Errors
 /// There is no such device.
 pub fn find_device(choice: DeviceChoice) -> Result<DeviceInfo, TrainingError> {
-    Ok(find(choice)?.map_or_else(cpu_info, |(adapters, index)| info(index, &adapters[index])))
+    Ok(find(choice)?.map_or_else(cpu_info, |index| info(index, &adapters()[index])))
 }
 
 /// Opens the device asked for. The text is what a log says of it.
@@ -88,7 +89,8 @@ pub fn find_device(choice: DeviceChoice) -> Result<DeviceInfo, TrainingError> {
 /// # Errors
 /// There is no such device.
 pub fn open_device(choice: DeviceChoice) -> Result<(Device, String), TrainingError> {
-    let Some((adapters, index)) = find(choice)? else { return Ok((Device::flex(), "CPU (flex)".into())) };
+    let Some(index) = find(choice)? else { return Ok((Device::flex(), "CPU (flex)".into())) };
+    let adapters = adapters();
     let adapter = &adapters[index];
     // burn counts the adapters of each kind by themselves.
     let nth = adapters[..index].iter().filter(|a| a.device_type == adapter.device_type).count();
@@ -125,14 +127,14 @@ fn info(index: usize, adapter: &wgpu::AdapterInfo) -> DeviceInfo {
     }
 }
 
-/// The adapters and which of them is asked for; `None` for the CPU.
-fn find(choice: DeviceChoice) -> Result<Option<(Vec<wgpu::AdapterInfo>, usize)>, TrainingError> {
+/// Which of the adapters is asked for; `None` for the CPU.
+fn find(choice: DeviceChoice) -> Result<Option<usize>, TrainingError> {
     if choice == DeviceChoice::Cpu || (choice == DeviceChoice::Auto && !may_have_gpu()) {
         return Ok(None);
     }
     let adapters = adapters();
     let real = || adapters.iter().position(|a| a.device_type != wgpu::DeviceType::Cpu);
-    let index = match choice {
+    Ok(match choice {
         DeviceChoice::Cpu => None,
         DeviceChoice::Auto => real(),
         DeviceChoice::Gpu => Some(real().ok_or_else(|| {
@@ -153,8 +155,7 @@ fn find(choice: DeviceChoice) -> Result<Option<(Vec<wgpu::AdapterInfo>, usize)>,
                 adapters.len()
             )));
         }
-    };
-    Ok(index.map(|index| (adapters, index)))
+    })
 }
 
 /// Whether the system has a device file that a GPU's driver makes. Without one only software adapters are found, and looking
@@ -171,8 +172,14 @@ fn may_have_gpu() -> bool {
     true
 }
 
-/// The adapters of the graphics system that burn would choose: the first that has any.
-fn adapters() -> Vec<wgpu::AdapterInfo> {
+/// The adapters of the graphics system that burn would choose: the first that has any. The system is asked once in a
+/// process, as loading its drivers takes a while.
+fn adapters() -> &'static [wgpu::AdapterInfo] {
+    static ADAPTERS: OnceLock<Vec<wgpu::AdapterInfo>> = OnceLock::new();
+    ADAPTERS.get_or_init(enumerate)
+}
+
+fn enumerate() -> Vec<wgpu::AdapterInfo> {
     let systems = [wgpu::Backends::METAL, wgpu::Backends::VULKAN, wgpu::Backends::DX12, wgpu::Backends::GL];
     systems
         .into_iter()

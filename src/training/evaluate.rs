@@ -16,7 +16,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::error::TrainingError;
 use crate::input::{Example, RecordDataset, push_planes};
-use crate::journal::write_metrics;
+use crate::journal::write_evaluation;
 use crate::model_file::ModelFiles;
 use crate::progress::ProgressSink;
 use crate::run_directory::{find_checkpoint, host_name, write_detections};
@@ -229,12 +229,8 @@ pub fn evaluate_run(
         write_detections(run, &detections)?;
         let folder = run.join("eval");
         let mut events = EventWriter::create(&folder, &host_name()).map_err(|e| TrainingError::file(folder, e))?;
-        if let Some(draw) = request.draw {
-            let pictures = side_by_side::pictures(&data, &detections, draw);
-            let written = events.images(loaded.step, side_by_side::TAG, pictures);
-            written.map_err(|e| TrainingError::file(events.path(), e))?;
-        }
-        write_metrics(&mut events, loaded.step, &result)?;
+        let pictures = request.draw.map(|draw| side_by_side::pictures(&data, &detections, draw)).unwrap_or_default();
+        write_evaluation(&mut events, loaded.step, &result, pictures)?;
     }
     Ok((result, detections))
 }

@@ -46,7 +46,7 @@ pub(crate) struct Journal<'a> {
 impl<'a> Journal<'a> {
     /// Begins to write for a run that stands at `step`.
     pub fn open(directory: &'a RunDirectory, step: u64, num_steps: u64, begin: Instant) -> Result<Self, TrainingError> {
-        let events = directory.event_file("", Some(step))?;
+        let events = directory.event_file("", step)?;
         let measured = (Instant::now(), step);
         let paused = Duration::ZERO;
         Ok(Self { directory, begin, num_steps, begun_at: step, events, eval_events: None, measured, paused })
@@ -112,14 +112,10 @@ impl<'a> Journal<'a> {
         pictures: Vec<EventImage>,
     ) -> Result<MetricRecord, TrainingError> {
         if self.eval_events.is_none() {
-            self.eval_events = Some(self.directory.event_file("eval", Some(self.begun_at))?);
+            self.eval_events = Some(self.directory.event_file("eval", self.begun_at)?);
         }
         if let Some(events) = &mut self.eval_events {
-            if !pictures.is_empty() {
-                let written = events.images(step, side_by_side::TAG, pictures);
-                written.map_err(|e| TrainingError::file(events.path(), e))?;
-            }
-            write_metrics(events, step, result)?;
+            write_evaluation(events, step, result, pictures)?;
         }
         let values = result.values.iter().map(|(name, value)| (name.clone(), value.unwrap_or(f64::NAN)));
         let record = MetricRecord::new(step, self.seconds(), MetricKind::Eval, values);
@@ -137,14 +133,16 @@ impl<'a> Journal<'a> {
     }
 }
 
-/// Writes the metrics that exist into an event file, and all of it to the disk's cache.
-pub(crate) fn write_metrics(
+/// Writes an evaluation's pictures and the metrics that exist into an event file, and all of it to the disk's cache.
+pub(crate) fn write_evaluation(
     events: &mut EventWriter,
     step: u64,
     result: &EvaluationResult,
+    pictures: Vec<EventImage>,
 ) -> Result<(), TrainingError> {
+    let shown = if pictures.is_empty() { Ok(()) } else { events.images(step, side_by_side::TAG, pictures) };
     let values = result.values.iter().filter_map(|(name, value)| Some((name.as_str(), (*value)?)));
-    let written = events.scalars(step, values).and_then(|()| events.flush());
+    let written = shown.and_then(|()| events.scalars(step, values)).and_then(|()| events.flush());
     written.map_err(|e| TrainingError::file(events.path(), e))
 }
 

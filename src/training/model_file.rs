@@ -13,7 +13,7 @@ use boxwright_config::Pipeline;
 use boxwright_core::label_map::LabelMap;
 use boxwright_detection::image_resizer::ImageResizer;
 use boxwright_detection::{DetectionModel, HostTensor, builders};
-use boxwright_weights::{FileKind, FineTuneType, read_checkpoint, restore_what_fits};
+use boxwright_weights::{FileKind, FineTuneType, is_there, read_checkpoint, restore_what_fits};
 use burn::tensor::Device;
 
 use crate::error::TrainingError;
@@ -56,11 +56,11 @@ impl ModelFiles {
             (model, own.unwrap_or_else(|| model.to_owned()))
         } else {
             let folder = parent(model);
-            let is_name = !is_weights(model) && folder.join("pipeline.config").is_file();
+            let is_name = !is_there(model) && folder.join("pipeline.config").is_file();
             let name = Path::new(model.file_name().unwrap_or_default());
             (folder, if is_name { find_checkpoint(folder, name)? } else { model.to_owned() })
         };
-        if !is_weights(&weights) {
+        if !is_there(&weights) {
             let path = model.display();
             return Err(TrainingError::Checkpoint(format!("{path}: there is no run and no file of weights here")));
         }
@@ -137,13 +137,6 @@ impl ModelFiles {
             None => Ok(LabelMap::default()),
         }
     }
-}
-
-/// Whether weights may be at a path: a file, a folder, or the prefix of a TensorFlow checkpoint.
-pub(crate) fn is_weights(path: &Path) -> bool {
-    let mut index = path.as_os_str().to_owned();
-    index.push(".index");
-    path.exists() || Path::new(&index).is_file()
 }
 
 fn parent(path: &Path) -> &Path {

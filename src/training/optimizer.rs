@@ -47,7 +47,8 @@ pub struct OptimizerSettings {
 pub struct Optimizer {
     settings: OptimizerSettings,
     infos: HashMap<ParamId, VariableInfo>,
-    rules: VariableRules,
+    /// How each variable moves; those that are left alone are missing. The rate is that of the last step.
+    plans: HashMap<ParamId, Update>,
     slots: BTreeMap<&'static str, GradientsParams>,
     /// Steps taken, for Adam's bias correction.
     steps: u64,
@@ -57,12 +58,19 @@ impl Optimizer {
     /// An optimizer for a model with these variables, whose slots are at their start values.
     pub fn new(settings: OptimizerSettings, variables: impl IntoIterator<Item = VariableInfo>) -> Self {
         let infos = variables.into_iter().map(|info| (info.id, info)).collect();
-        Self { settings, infos, rules: VariableRules::default(), slots: BTreeMap::new(), steps: 0 }
+        let optimizer = Self { settings, infos, plans: HashMap::new(), slots: BTreeMap::new(), steps: 0 };
+        optimizer.with_rules(&VariableRules::default())
     }
 
     /// The same, with variables that are left alone or whose gradients are multiplied.
-    pub fn with_rules(self, rules: VariableRules) -> Self {
-        Self { rules, ..self }
+    pub fn with_rules(mut self, rules: &VariableRules) -> Self {
+        let plan = |info: &VariableInfo| {
+            let (l1, l2) = weights_of(info.regularizer);
+            Update { rule: self.settings.rule, rate: 0.0, l1, l2, factor: rules.factor(&info.name) }
+        };
+        let trained = self.infos.values().filter(|info| rules.is_trained(&info.name));
+        self.plans = trained.map(|info| (info.id, plan(info))).collect();
+        self
     }
 
     /// Takes one step down the gradients.
@@ -70,9 +78,10 @@ impl Optimizer {
     /// `grads` are those of the detection losses alone; the regularization's are added here.
     pub fn step<M: Module>(&mut self, model: M, mut grads: GradientsParams, rate: f64) -> M {
         self.steps += 1;
-        let plans = self.plans(rate as f32);
+        let rate = self.corrected(rate as f32);
+        self.plans.values_mut().for_each(|plan| plan.rate = rate);
         let scale = self.settings.clip_norm.and_then(|limit| {
-            let mut squares = SquareSum { plans: &plans, grads: &grads, sum: None };
+            let mut squares = SquareSum { plans: &self.plans, grads: &grads, sum: None };
             model.visit(&mut squares);
             let norm = squares.sum?.into_scalar::<f32>().sqrt();
             // As `clip_by_global_norm`: only ever down, and NaN stays NaN for the caller to see.
@@ -80,29 +89,22 @@ impl Optimizer {
         });
         model.map(&mut Move {
             settings: &self.settings,
-            plans: &plans,
+            plans: &self.plans,
             slots: &mut self.slots,
             grads: &mut grads,
             scale: scale.unwrap_or(1.0),
         })
     }
 
-    /// How each variable moves in this step; those that are left alone are missing.
-    fn plans(&self, rate: f32) -> HashMap<ParamId, Update> {
-        let rule = self.settings.rule;
-        let rate = match rule {
+    /// The learning rate with Adam's bias correction.
+    fn corrected(&self, rate: f32) -> f32 {
+        match self.settings.rule {
             UpdateRule::Adam { .. } => {
                 let t = i32::try_from(self.steps).unwrap_or(i32::MAX);
                 rate * (1.0 - ADAM_SECOND.powi(t)).sqrt() / (1.0 - ADAM_FIRST.powi(t))
             }
             _ => rate,
-        };
-        let trained = self.infos.values().filter(|info| self.rules.is_trained(&info.name));
-        let plan = |info: &VariableInfo| {
-            let (l1, l2) = weights_of(info.regularizer);
-            Update { rule, rate, l1, l2, factor: self.rules.factor(&info.name) }
-        };
-        trained.map(|info| (info.id, plan(info))).collect()
+        }
     }
 
     /// The regularization part of TFOD's total loss: half the weighted sum of squares of every
@@ -255,13 +257,14 @@ impl ModuleMapper for Move<'_> {
             return Param::from_mapped_value(id, tensor, mapper);
         };
         let old = tensor.inner();
-        let Some(decay) = self.settings.moving_average_decay else {
-            let new = self.moved(id, old, grad, plan);
-            return Param::from_mapped_value(id, Tensor::from_inner(new).require_grad(), mapper);
-        };
-        let average = self.slots.entry(AVERAGE_SLOT).or_default().remove::<D>(id).unwrap_or_else(|| old.clone());
+        let average = self.settings.moving_average_decay.map(|decay| {
+            let slots = self.slots.entry(AVERAGE_SLOT).or_default();
+            (decay, slots.remove::<D>(id).unwrap_or_else(|| old.clone()))
+        });
         let new = self.moved(id, old, grad, plan);
-        self.put(AVERAGE_SLOT, id, moving_average(average, new.clone(), decay));
+        if let Some((decay, average)) = average {
+            self.put(AVERAGE_SLOT, id, moving_average(average, new.clone(), decay));
+        }
         Param::from_mapped_value(id, Tensor::from_inner(new).require_grad(), mapper)
     }
 }

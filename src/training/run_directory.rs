@@ -20,7 +20,6 @@ use boxwright_formats::event_file::EventWriter;
 use boxwright_formats::read_file::read_bounded;
 
 use crate::error::TrainingError;
-use crate::model_file::is_weights;
 
 /// The largest `run.json` that is read.
 const MAX_INFO: u64 = 1 << 20;
@@ -141,18 +140,16 @@ impl RunDirectory {
         Ok(records)
     }
 
-    /// A new event file in the run's folder, or in one below it. A run that begins or goes on after a step says
-    /// so, which takes back what older files say of later steps.
+    /// A new event file in the run's folder, or in one below it. It says that the run begins or goes on after this
+    /// step, which takes back what older files say of later ones.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn event_file(&self, below: &str, begun_at: Option<u64>) -> Result<EventWriter, TrainingError> {
+    pub fn event_file(&self, below: &str, begun_at: u64) -> Result<EventWriter, TrainingError> {
         let folder = if below.is_empty() { self.path.clone() } else { self.path.join(below) };
         let made = EventWriter::create(&folder, &host_name()).and_then(|mut events| {
-            if let Some(step) = begun_at {
-                events.session_start(step + 1)?;
-                events.flush()?;
-            }
+            events.session_start(begun_at + 1)?;
+            events.flush()?;
             Ok(events)
         });
         made.map_err(|e| TrainingError::file(folder, e))
@@ -253,7 +250,7 @@ pub fn find_checkpoint(run: &Path, name: &Path) -> Result<PathBuf, TrainingError
             Ok(step) if checkpoint_path(run, step).is_file() => Ok(checkpoint_path(run, step)),
             _ => missing(format!("there is no checkpoint of step {word}; there are those of {:?}", steps())),
         },
-        _ if is_weights(name) => Ok(name.to_owned()),
+        _ if boxwright_weights::is_there(name) => Ok(name.to_owned()),
         _ => missing(format!("there is no checkpoint {}; take \"last\", \"best\", a step or a file", name.display())),
     }
 }

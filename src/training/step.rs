@@ -34,7 +34,7 @@ impl Loop<'_> {
         });
         self.step += 1;
         values.extend([("Loss/total_loss", sum), ("learning_rate", rate)]);
-        self.record_step(&values)?;
+        self.journal.train_step(self.step, &values)?;
         Ok(sum)
     }
 

@@ -15,7 +15,7 @@ use boxwright_detection::{DetectionModel, VariableInfo};
 use boxwright_weights::{Checkpoint, read_checkpoint};
 use burn::tensor::Device;
 
-use crate::accumulation::{available_memory, parts_that_fit};
+use crate::accumulation::parts_that_fit;
 use crate::best::BestTracker;
 use crate::builders::{FieldError, augmentation, optimizer, record_paths, refuse_unhonoured};
 use crate::device::{DeviceChoice, open_device};
@@ -25,6 +25,7 @@ use crate::evaluate::{EvaluationData, read_label_map};
 use crate::fine_tune;
 use crate::input::{BatchPipeline, PipelineSettings, RecordDataset};
 use crate::journal::Journal;
+use crate::memory::available_memory;
 use crate::optimizer::Optimizer;
 use crate::progress::ProgressSink;
 use crate::run_directory::{RunDirectory, find_checkpoint, read_info, unix_seconds};
@@ -184,7 +185,7 @@ fn run(
     let seed = seed_of(request, checkpoint.as_ref());
     let variables = model.variable_infos();
     let model = freeze(model, &rules, &variables, request, directory, sink)?;
-    let mut optimizer = Optimizer::new(settings, variables).with_rules(rules);
+    let mut optimizer = Optimizer::new(settings, variables).with_rules(&rules);
     if let Some(checkpoint) = &checkpoint {
         optimizer.restore(&model, &checkpoint.slots, checkpoint.step);
     }

@@ -215,11 +215,6 @@ impl Loop<'_> {
         self.plan.eval_every > 0 && self.step.is_multiple_of(self.plan.eval_every)
     }
 
-    /// Writes down what a step measured: its losses by TFOD's names, their total and the learning rate.
-    pub(crate) fn record_step(&mut self, values: &[(&str, f64)]) -> Result<(), TrainingError> {
-        self.journal.train_step(self.step, values)
-    }
-
     fn progress(&self, first_step: u64, loss: f64) -> ProgressEvent {
         let seconds = self.training.as_secs_f64();
         let steps_per_second = (self.step - first_step) as f64 / seconds.max(1e-9);

@@ -31,6 +31,12 @@ impl Found {
     }
 }
 
+/// Whether there is something that [`crate::open`] may take at a path: a file, a folder, or the prefix of a TensorFlow
+/// checkpoint.
+pub fn is_there(path: &Path) -> bool {
+    path.exists() || index_path(path).is_file()
+}
+
 /// What `path` means.
 pub(crate) fn resolve(path: &Path) -> Result<Found, WeightsError> {
     if path.is_dir() {

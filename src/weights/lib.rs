@@ -39,6 +39,7 @@ pub use archive::{ArchiveMember, list_archive, read_archive_member};
 pub use checkpoint::{Checkpoint, read_checkpoint, write_checkpoint};
 pub use element::ElementType;
 pub use error::WeightsError;
+pub use folder::is_there;
 pub use name_map::{FineTuneType, Restorable, is_folded, restore, restore_what_fits};
 pub use report::RestoreReport;
 pub use unfold::unfold_batch_norm;

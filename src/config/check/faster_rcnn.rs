@@ -36,7 +36,7 @@ pub(super) fn check(model: &FasterRcnn, findings: &mut Findings) {
         let message = "the third stage predicts masks, which are not trained here";
         findings.error("unsupported-value", &at("number_of_stages"), message, "use 2");
     }
-    check_sizes(findings);
+    check_sizes(model, findings);
     check_op(
         model.first_stage_box_predictor_conv_hyperparams.as_ref(),
         &at("first_stage_box_predictor_conv_hyperparams"),
@@ -117,15 +117,9 @@ pub(super) fn check(model: &FasterRcnn, findings: &mut Findings) {
 }
 
 /// Pictures of one batch have one size.
-fn check_sizes(findings: &mut Findings) {
+fn check_sizes(model: &FasterRcnn, findings: &mut Findings) {
     use proto::image_resizer::ImageResizerOneof as Resizer;
-    let config = &findings.pipeline.config;
-    let Some(proto::detection_model::Model::FasterRcnn(model)) =
-        config.model.as_ref().and_then(|model| model.model.as_ref())
-    else {
-        return;
-    };
-    let batch = config.train_config.as_ref().map_or(1, |train| train.batch_size());
+    let batch = findings.pipeline.config.train_config.as_ref().map_or(1, |train| train.batch_size());
     let many = match model.image_resizer.as_ref().and_then(|resizer| resizer.image_resizer_oneof.as_ref()) {
         Some(Resizer::KeepAspectRatioResizer(keep)) => !keep.pad_to_max_dimension(),
         Some(Resizer::FixedShapeResizer(_)) | None => false,

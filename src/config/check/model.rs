@@ -304,10 +304,10 @@ fn check_pyramid_size(ssd: &Ssd, extractor: &proto::SsdFeatureExtractor, finding
     if extractor.use_explicit_padding() || fpn.max_level() <= fpn.min_level() {
         return;
     }
-    let filled_up = extractor.pad_to_multiple().clamp(1, 1 << 16);
+    let filled_up = extractor.pad_to_multiple().clamp(1, 1 << 16).cast_unsigned();
     for (name, side) in [("height", size.height()), ("width", size.width())] {
-        let padded = side.clamp(0, 1 << 16).div_euclid(filled_up) * filled_up;
-        let padded = if padded < side { padded + filled_up } else { padded };
+        let side = side.clamp(0, 1 << 16).cast_unsigned();
+        let padded = side.next_multiple_of(filled_up);
         if side > 0 && padded % multiple != 0 {
             let message = format!("a {name} of {padded} does not halve evenly down the levels of the pyramid");
             let fix = format!("use a multiple of {multiple}, like {}", (side + multiple / 2) / multiple * multiple);

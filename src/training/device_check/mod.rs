@@ -34,7 +34,7 @@ pub(crate) use compare::{Comparison, Side, compare};
 pub use shapes::{model_shapes, quick_shapes, template_shapes};
 #[cfg(test)]
 pub(crate) use verdict::require_with;
-pub use verdict::{Verdict, VerdictStore, require_checked};
+pub use verdict::{Verdict, VerdictStore, first_of, require_checked};
 
 /// The largest deviation allowed between two devices, as part of the largest value.
 pub const TOLERANCE: f32 = 1e-3;

@@ -71,21 +71,13 @@ impl Verdict {
     pub fn words(&self) -> String {
         match self.disagreements.as_slice() {
             [] => "checked".to_owned(),
-            [one] => format!("disagrees: {one}"),
-            [first, others @ ..] => format!("disagrees: {first}; and {} more", others.len()),
+            all => format!("disagrees: {}", first_of(all, 1)),
         }
     }
 
-    fn is_of(&self, device: &DeviceInfo) -> bool {
-        self.adapter == device.name
-            && self.driver == device.driver
-            && self.backend == device.backend
-            && self.program == env!("CARGO_PKG_VERSION")
-    }
-
-    fn same_adapter(&self, other: &Self) -> bool {
-        (&self.adapter, &self.driver, &self.backend, &self.program)
-            == (&other.adapter, &other.driver, &other.backend, &other.program)
+    /// What a verdict is kept by.
+    fn key(&self) -> [&str; 4] {
+        [&self.adapter, &self.driver, &self.backend, &self.program]
     }
 
     /// Whether this one says more than what was known: a smaller check that passes does not take back what a larger
@@ -119,7 +111,7 @@ impl VerdictStore {
 
     /// What is known of a device.
     pub fn get(&self, device: &DeviceInfo) -> Option<Verdict> {
-        self.all().into_iter().find(|verdict| verdict.is_of(device))
+        self.all().into_iter().find(|verdict| verdict.key() == key_of(device))
     }
 
     /// A few words about a device for a list; nothing about the CPU, which is what others are compared with.
@@ -142,10 +134,10 @@ impl VerdictStore {
         }
         let verdict = Verdict::of(report);
         let mut all = self.all();
-        if all.iter().any(|old| old.same_adapter(&verdict) && !verdict.replaces(old)) {
+        if all.iter().any(|old| old.key() == verdict.key() && !verdict.replaces(old)) {
             return Ok(());
         }
-        all.retain(|old| !old.same_adapter(&verdict));
+        all.retain(|old| old.key() != verdict.key());
         all.insert(0, verdict);
         all.truncate(KEPT);
         let write = || {
@@ -153,6 +145,20 @@ impl VerdictStore {
             atomic_file::write_whole(file, &serde_json::to_vec_pretty(&all)?)
         };
         write().map_err(|error| TrainingError::file(file, error))
+    }
+}
+
+/// The [`Verdict::key`] of this program's verdict on a device.
+fn key_of(device: &DeviceInfo) -> [&str; 4] {
+    [&device.name, &device.driver, &device.backend, env!("CARGO_PKG_VERSION")]
+}
+
+/// The first `most` of some words, and how many more there are.
+pub fn first_of(words: &[String], most: usize) -> String {
+    let told = words[..words.len().min(most)].join("; ");
+    match words.len().saturating_sub(most) {
+        0 => told,
+        more => format!("{told}; and {more} more"),
     }
 }
 
@@ -223,13 +229,9 @@ pub(crate) fn require_with(
 fn refusal(device: &DeviceInfo, disagreements: &[String]) -> TrainingError {
     /// So many are told; the list of `devices --check` has all.
     const TOLD: usize = 3;
-    let named = disagreements.iter().take(TOLD).map(String::as_str).collect::<Vec<_>>().join("; ");
-    let more = match disagreements.len().saturating_sub(TOLD) {
-        0 => String::new(),
-        more => format!("; and {more} more"),
-    };
+    let named = first_of(disagreements, TOLD);
     TrainingError::Device(format!(
-        "{} ({}) does not compute what the CPU computes: {named}{more}; train with --device cpu, or update the driver ({}) \
+        "{} ({}) does not compute what the CPU computes: {named}; train with --device cpu, or update the driver ({}) \
          and renew the check with `boxwright devices --check --device {}`",
         device.name,
         device.id,

@@ -130,7 +130,7 @@ fn what_is_frozen_stays_and_has_neither_gradient_nor_slots() {
     let before = model.variables();
     let (gradients, ..) = gradients(&model, &images, &truth, false);
     assert_eq!(gradients.len(), trained, "no gradient is worked out for what is frozen");
-    let mut optimizer = sgd(&model, Some(0.5)).with_rules(rules);
+    let mut optimizer = sgd(&model, Some(0.5)).with_rules(&rules);
     let model = optimizer.step(model, gradients, 0.1);
     for (name, after) in model.variables() {
         let moved = after != before[&name];
@@ -150,7 +150,7 @@ fn biases_move_faster_by_their_multiplier() {
         let rules = VariableRules::from_config(&train).expect("patterns");
         let before = model.variables();
         let (gradients, ..) = gradients(&model, &images, &truth, false);
-        let after = sgd(&model, None).with_rules(rules).step(model, gradients, 0.1).variables();
+        let after = sgd(&model, None).with_rules(&rules).step(model, gradients, 0.1).variables();
         let change =
             |name: &str| after[name].data.iter().zip(&before[name].data).map(|(a, b)| a - b).collect::<Vec<_>>();
         (change("BoxPredictor_0/ClassPredictor/biases"), change("BoxPredictor_0/ClassPredictor/weights"))
