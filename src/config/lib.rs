@@ -26,6 +26,7 @@ pub mod schema;
 pub mod show;
 pub mod template;
 pub mod text_format;
+mod variable_pattern;
 pub mod zoo;
 
 pub use check::{DatasetFacts, check};
@@ -34,6 +35,7 @@ pub use error::ConfigError;
 pub use pipeline::Pipeline;
 pub use template::{TemplateValues, pipeline_from_template};
 pub use text_format::{Position, TextError};
+pub use variable_pattern::{PatternError, variable_pattern};
 
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //! that is left out has no gradient, no penalty's slope and no slots; moving statistics of batch normalization are no
 //! trainable variables and go on moving (`freeze_batchnorm` and `batch_norm { train: false }` hold them).
 
-use boxwright_config::proto;
+use boxwright_config::{proto, variable_pattern};
 use boxwright_detection::VariableInfo;
 use burn::module::{Module, ModuleMapper, Param, ParamId};
 use burn::tensor::Tensor;
@@ -101,17 +101,7 @@ impl VariableRules {
 }
 
 fn pattern(field: &str, text: &str) -> Result<Regex, FieldError> {
-    Regex::new(text).map_err(|error| {
-        let what = error.to_string();
-        // The library draws the pattern over several lines; its last says what is wrong.
-        let what = what.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        let advice = if what.contains("look-around") {
-            "name what is trained in update_trainable_variables and what is not in freeze_variables instead"
-        } else {
-            "write it as Python's re does"
-        };
-        FieldError { field: field.to_owned(), what: format!("`{text}` is no pattern: {what}; {advice}") }
-    })
+    variable_pattern(text).map_err(|error| FieldError { field: field.to_owned(), what: error.to_string() })
 }
 
 struct Freeze {

@@ -6,6 +6,7 @@ use super::data::placeholder;
 use super::{DatasetFacts, Findings};
 use crate::paths;
 use crate::proto::{TrainConfig, learning_rate, optimizer};
+use crate::variable_pattern;
 
 pub(super) fn check(findings: &mut Findings, facts: &DatasetFacts) {
     let Some(train) = findings.pipeline.config.train_config.clone() else {
@@ -36,8 +37,24 @@ pub(super) fn check(findings: &mut Findings, facts: &DatasetFacts) {
         let path = "train_config.max_number_of_boxes";
         findings.warning("boxes-cut", path, message, format!("set max_number_of_boxes to {most}"));
     }
+    check_patterns(&train, findings);
     check_checkpoint(&train, facts, findings);
     check_optimizer(&train, findings);
+}
+
+/// The patterns that choose what is trained. An empty one is none, as in TFOD.
+fn check_patterns(train: &TrainConfig, findings: &mut Findings) {
+    let lists = [
+        ("update_trainable_variables", &train.update_trainable_variables),
+        ("freeze_variables", &train.freeze_variables),
+    ];
+    for (name, patterns) in lists {
+        for (index, text) in patterns.iter().enumerate().filter(|(_, text)| !text.is_empty()) {
+            if let Err(error) = variable_pattern(text) {
+                findings.error("bad-pattern", &format!("train_config.{name}[{index}]"), error.what, error.fix);
+            }
+        }
+    }
 }
 
 /// What an optimizer can be expected to survive.

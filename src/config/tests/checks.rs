@@ -327,6 +327,25 @@ fn every_field_gets_a_verdict_at_its_line() {
 }
 
 #[test]
+fn a_pattern_that_is_none_is_found_at_its_line() {
+    let text = template().replacen(
+        "train_config {",
+        "train_config {\n  freeze_variables: ['^Box.*', '', 'Conv2d_[']\n  update_trainable_variables: '^(?!Box)'",
+        1,
+    );
+    let line = |word: &str| text.lines().position(|line| line.contains(word)).expect("there") + 1;
+    let pipeline = Pipeline::parse(&text, "p").expect("a config");
+    let found = check(&pipeline, &DatasetFacts::default());
+    let found: Vec<_> = found.iter().filter(|problem| problem.code == "bad-pattern").collect();
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(found.iter().all(|problem| problem.severity == Severity::Error));
+    assert!(found[0].place.contains(&format!("{}", line("freeze_variables"))), "{found:#?}");
+    assert!(found[0].message.contains("Conv2d_[") && found[0].message.contains("unclosed"), "{found:#?}");
+    assert!(found[1].place.contains(&format!("{}", line("update_trainable_variables"))), "{found:#?}");
+    assert!(found[1].message.contains("(?!Box)") && found[1].fix.contains("freeze_variables"), "{found:#?}");
+}
+
+#[test]
 fn what_is_approximated_is_told_and_not_refused() {
     let found = problem("train_config.sync_replicas", "true");
     assert_eq!((found.severity, found.code.as_str()), (Severity::Info, "approximated"));

@@ -126,6 +126,13 @@ fn what_is_frozen_stays_and_has_neither_gradient_nor_slots() {
     let infos = model.variable_infos();
     let (trained, all) = rules.count(&infos);
     assert!(trained > 0 && trained < all && rules.unused(&infos).is_empty());
+    let slip = proto::TrainConfig {
+        freeze_variables: vec!["Mobilenet_V9".to_owned(), "biases$".to_owned()],
+        ..Default::default()
+    };
+    let slip =
+        VariableRules::from_config(&slip).and_then(|rules| rules.with_factor("[Nn]owhere", 0.5)).expect("patterns");
+    assert_eq!(slip.unused(&infos), ["Mobilenet_V9", "[Nn]owhere"], "what is found nowhere is named");
     let model = rules.freeze(model, &infos);
     let before = model.variables();
     let (gradients, ..) = gradients(&model, &images, &truth, false);
