@@ -123,6 +123,10 @@ pub struct RunInfo {
     /// The most memory that its process has held, in bytes, where the system says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peak_memory: Option<u64>,
+    /// For each checkpoint that is there, by its step: after how many seconds of work it was written, all
+    /// resumptions together.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub checkpoint_seconds: BTreeMap<u64, f64>,
 }
 
 /// What a run was begun with. Together with the copies of the config and the label map in its folder,

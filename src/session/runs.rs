@@ -409,6 +409,7 @@ mod tests {
             setup: Default::default(),
             best: None,
             peak_memory: None,
+            checkpoint_seconds: BTreeMap::new(),
         }
     }
 

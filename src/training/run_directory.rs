@@ -9,6 +9,7 @@
 //! `log.txt` only grow; a reader ignores a last line without its end. `best.safetensors` is the
 //! checkpoint of the best evaluation under a second name, so that no pruning removes it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -165,14 +166,13 @@ impl RunDirectory {
         checkpoint_steps(&self.path)
     }
 
-    /// Removes all but the last `keep` checkpoints and those of the multiples of `keep_every`.
+    /// Removes all but the last `keep` checkpoints and those of the steps that are kept for good.
     ///
     /// # Errors
     /// One cannot be removed.
-    pub fn prune_checkpoints(&self, keep: usize, keep_every: Option<u64>) -> Result<(), TrainingError> {
-        let is_kept = |step: &u64| keep_every.is_some_and(|every| every > 0 && step.is_multiple_of(every));
+    pub fn prune_checkpoints(&self, keep: usize, is_kept: impl Fn(u64) -> bool) -> Result<(), TrainingError> {
         let steps = self.checkpoint_steps();
-        for step in steps[..steps.len().saturating_sub(keep.max(1))].iter().filter(|step| !is_kept(step)) {
+        for step in steps[..steps.len().saturating_sub(keep.max(1))].iter().filter(|step| !is_kept(**step)) {
             let path = self.checkpoint_path(*step);
             fs::remove_file(&path).map_err(|e| TrainingError::file(path, e))?;
         }
@@ -280,6 +280,22 @@ pub fn checkpoint_steps(run: &Path) -> Vec<u64> {
     steps
 }
 
+/// The checkpoints that are kept for good so that one remains of each `hours` (`keep_checkpoint_every_n_hours`), of
+/// those that were written after so many seconds of work. As TensorFlow's `Saver` chooses: the first that was written
+/// after the time is up, which then is extended by the hours. What was removed was written before, so what is there
+/// is all that has to be known.
+pub(crate) fn kept_by_hours(written: &BTreeMap<u64, f64>, hours: f64) -> BTreeSet<u64> {
+    let mut time_up = hours * 3600.0;
+    let mut kept = BTreeSet::new();
+    for (step, seconds) in written {
+        if *seconds > time_up {
+            kept.insert(*step);
+            time_up += hours * 3600.0;
+        }
+    }
+    kept
+}
+
 /// Seconds since 1970.
 pub fn unix_seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs())
@@ -343,7 +359,7 @@ mod tests {
         let (_keep, run) = run_with(&[5, 10, 15, 20, 25]);
         run.keep_best(5).expect("kept");
         run.keep_best(15).expect("kept");
-        run.prune_checkpoints(2, Some(10)).expect("pruned");
+        run.prune_checkpoints(2, |step| step == 10).expect("pruned");
         assert_eq!(run.checkpoint_steps(), [10, 20, 25]);
         let find = |name: &str| find_checkpoint(run.path(), Path::new(name)).map(|path| fs::read(path).expect("read"));
         assert_eq!(find("best").expect("there"), b"15");
@@ -356,6 +372,28 @@ mod tests {
         assert_eq!(weights(""), run.checkpoint_path(25));
         assert_eq!(weights("best"), run.path().join("checkpoints").join(BEST_CHECKPOINT));
         assert_eq!(weights("checkpoints/ckpt-00000020.safetensors"), run.checkpoint_path(20));
+    }
+
+    #[test]
+    fn one_checkpoint_of_each_n_hours_stays_as_with_tensorflows_saver() {
+        // A checkpoint every half an hour, the last two and one of each hour and a quarter kept.
+        let (_keep, run) = run_with(&[]);
+        let mut written = BTreeMap::new();
+        for step in 1..=12u64 {
+            fs::write(run.checkpoint_path(step), "").expect("written");
+            written.insert(step, step as f64 * 1800.0);
+            let kept = kept_by_hours(&written, 1.25);
+            run.prune_checkpoints(2, |step| kept.contains(&step)).expect("pruned");
+            let there = run.checkpoint_steps();
+            written.retain(|step, _| there.contains(step));
+        }
+        // 1.5 h, 3 h, 4 h and 5.5 h are the first after 1.25, 2.5, 3.75 and 5 h; 11 and 12 are the last.
+        assert_eq!(run.checkpoint_steps(), [3, 6, 8, 11, 12]);
+        // A checkpoint at the very time is not after it; late ones catch up one by one.
+        let seconds = [(1, 3600.0), (2, 20_000.0), (3, 20_001.0), (4, 20_002.0)].into();
+        assert_eq!(kept_by_hours(&seconds, 1.0), [2, 3, 4].into());
+        assert_eq!(kept_by_hours(&seconds, 5.0), [2].into());
+        assert!(kept_by_hours(&seconds, 10_000.0).is_empty(), "what TFOD does where nothing is said");
     }
 
     #[test]

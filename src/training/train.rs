@@ -4,6 +4,7 @@
 //! checkpoint or from where the run starts, and writes down what it was begun with, so that it can be
 //! repeated from its folder. The steps themselves are the `training_loop`'s.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -198,7 +199,9 @@ fn run(
     let best = best_so_far(directory, step, request.early_stopping)?;
     let earlier = directory.info().map(|info| info.setup).filter(|setup| step > 0 && !setup.repeat.is_empty());
     let setup = earlier.unwrap_or_else(|| setup(request, &plan, seed, &config_folder, start.as_deref(), &dataset));
-    let info = RunInfo { step, setup, ..new_info(&device_name, plan.num_steps) };
+    let checkpoint_seconds = checkpoint_seconds(directory, step);
+    let worked = checkpoint_seconds.last_key_value().map_or(0.0, |(_, seconds)| *seconds);
+    let info = RunInfo { step, setup, checkpoint_seconds, ..new_info(&device_name, plan.num_steps) };
     directory.write_info(&info)?;
     let journal = Journal::open(directory, step, plan.num_steps, begin)?;
     let batches = BatchPipeline::start(dataset, PipelineSettings { seed, ..pipeline_settings }, step..plan.num_steps)?;
@@ -218,6 +221,7 @@ fn run(
         trials: if is_cpu { 0 } else { TRIALS },
         info,
         begin,
+        worked: Duration::try_from_secs_f64(worked).unwrap_or_default(),
         training: Duration::ZERO,
         last_checkpoint: (Instant::now(), step),
         saving: Duration::ZERO,
@@ -258,6 +262,14 @@ fn best_so_far(directory: &RunDirectory, step: u64, patience: Option<u64>) -> Re
         }
     }
     Ok(best)
+}
+
+/// When the checkpoints up to this step were written, as far as `run.json` says.
+fn checkpoint_seconds(directory: &RunDirectory, step: u64) -> BTreeMap<u64, f64> {
+    let there = directory.checkpoint_steps();
+    let mut seconds = directory.info().map(|info| info.checkpoint_seconds).unwrap_or_default();
+    seconds.retain(|written, _| *written <= step && there.binary_search(written).is_ok());
+    seconds
 }
 
 /// The seed of a resumed run is the one it was begun with.
@@ -412,6 +424,7 @@ fn plan(request: &TrainRequest, train_config: &proto::TrainConfig) -> Result<Pla
         eval_every: request.eval_every.unwrap_or((num_steps / 5).clamp(50, 5000)),
         max_to_keep: request.max_to_keep.unwrap_or(KEPT_CHECKPOINTS).max(1),
         keep_every: request.keep_every.filter(|every| *every > 0),
+        keep_hours: f64::from(train_config.keep_checkpoint_every_n_hours()),
         max_time: request.max_time,
     })
 }
@@ -496,6 +509,7 @@ fn new_info(device: &str, num_steps: u64) -> RunInfo {
         setup: RunSetup::default(),
         best: None,
         peak_memory: None,
+        checkpoint_seconds: BTreeMap::new(),
     }
 }
 

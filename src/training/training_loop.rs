@@ -18,7 +18,7 @@ use crate::learning_schedule::LearningSchedule;
 use crate::memory::peak_resident_bytes;
 use crate::optimizer::Optimizer;
 use crate::progress::ProgressSink;
-use crate::run_directory::{RunDirectory, unix_seconds};
+use crate::run_directory::{RunDirectory, kept_by_hours, unix_seconds};
 use crate::side_by_side::{self, DrawBoxes};
 use crate::train::TrainOutcome;
 
@@ -43,6 +43,8 @@ pub(crate) struct Plan {
     pub max_to_keep: usize,
     /// Checkpoints of the multiples of this are written and kept for ever.
     pub keep_every: Option<u64>,
+    /// One checkpoint of so many hours of work is kept for ever.
+    pub keep_hours: f64,
     /// The time after which the run saves, measures and stops.
     pub max_time: Option<Duration>,
 }
@@ -76,6 +78,8 @@ pub(crate) struct Loop<'a> {
     pub(crate) info: RunInfo,
     /// When the run, or its resumption, was begun.
     pub(crate) begin: Instant,
+    /// The time of work before that, up to the checkpoint that the run goes on from.
+    pub(crate) worked: Duration,
     /// The time of steps, without input, checkpoints and evaluations.
     pub(crate) training: Duration,
     /// When and at which step the last checkpoint was written.
@@ -244,11 +248,24 @@ impl Loop<'_> {
             .to_string(),
         };
         write_checkpoint(&self.directory.checkpoint_path(self.step), &checkpoint)?;
-        self.directory.prune_checkpoints(self.plan.max_to_keep, self.plan.keep_every)?;
+        self.prune()?;
         self.saving = begin.elapsed();
         self.journal.pause(paused, self.saving);
         self.last_checkpoint = (Instant::now(), self.step);
         self.write_info()
+    }
+
+    /// Notes when the checkpoint of this step was written, and removes those that are not kept.
+    fn prune(&mut self) -> Result<(), TrainingError> {
+        let written = &mut self.info.checkpoint_seconds;
+        written.insert(self.step, (self.worked + self.begin.elapsed()).as_secs_f64());
+        let by_hours = kept_by_hours(written, self.plan.keep_hours);
+        let by_steps = |step: u64| self.plan.keep_every.is_some_and(|every| step.is_multiple_of(every.max(1)));
+        let is_kept = |step| by_steps(step) || by_hours.contains(&step);
+        self.directory.prune_checkpoints(self.plan.max_to_keep, is_kept)?;
+        let there = self.directory.checkpoint_steps();
+        written.retain(|step, _| there.binary_search(step).is_ok());
+        Ok(())
     }
 
     fn write_info(&mut self) -> Result<(), TrainingError> {
