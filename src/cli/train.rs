@@ -153,7 +153,51 @@ pub fn summary(outcome: &TrainOutcome) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+
+    #[test]
+    fn what_the_window_asks_for_is_understood() {
+        #[derive(clap::Parser)]
+        struct Train {
+            #[command(flatten)]
+            args: Args,
+        }
+        let asked = boxwright_session::TrainRequest {
+            num_steps: Some(7),
+            resume: true,
+            checkpoint: Some("weights/-odd name.pth".into()),
+            allow_random_backbone: true,
+            seed: Some(u64::MAX),
+            checkpoint_every: Some(3),
+            eval_every: Some(0),
+            max_to_keep: Some(2),
+            keep_every: Some(9),
+            max_time: Some(Duration::from_millis(5_400_500)),
+            early_stopping: Some(4),
+            accumulate: Some(8),
+            gradient_multipliers: vec![("-a=b$".to_owned(), 0.25), ("Feature".to_owned(), 3.0)],
+            ..boxwright_session::TrainRequest::new("r", "gpu:1")
+        };
+        let words = asked.arguments(Path::new("p.config"), Path::new("-runs/r"));
+        let got = <Train as clap::Parser>::try_parse_from(words).expect("understood").args;
+        assert!(got.progress == ProgressMode::Json);
+        let got = got.request();
+        assert_eq!((got.pipeline, got.model_dir), ("p.config".into(), "-runs/r".into()));
+        assert_eq!((got.device, got.num_steps, got.resume), (DeviceChoice::Adapter(1), asked.num_steps, true));
+        assert_eq!((got.checkpoint, got.allow_random_backbone), (asked.checkpoint, true));
+        assert_eq!((Some(got.seed), Some(got.accumulate)), (asked.seed, asked.accumulate));
+        assert_eq!((got.checkpoint_every, got.eval_every), (asked.checkpoint_every, asked.eval_every));
+        assert_eq!((got.max_to_keep, got.keep_every), (asked.max_to_keep, asked.keep_every));
+        assert_eq!((got.max_time, got.early_stopping), (asked.max_time, asked.early_stopping));
+        assert_eq!(got.gradient_multipliers, asked.gradient_multipliers);
+        // What is not asked for is as if nobody had asked.
+        let words = boxwright_session::TrainRequest::new("r", "auto").arguments(Path::new("p"), Path::new("r"));
+        let plain = ["train", "--pipeline", "p", "--model-dir", "r", "--progress", "json"].map(str::to_owned);
+        let parse = |words: &[String]| <Train as clap::Parser>::try_parse_from(words).expect("understood").args;
+        assert_eq!(format!("{:?}", parse(&words)), format!("{:?}", parse(&plain)));
+    }
 
     #[test]
     fn several_devices_get_a_clear_answer() {

@@ -7,6 +7,7 @@ use boxwright_core::{Annotation, BoxId, ImageId, LabelId, PixelBox, ReviewState,
 
 use crate::import::ImportRequest;
 use crate::job::JobId;
+use crate::train_request::TrainRequest;
 
 /// One request. [`crate::Session::handle`] carries it out, all of it or nothing.
 #[derive(Clone, Debug)]
@@ -120,16 +121,7 @@ pub enum Command {
         values: Box<TemplateValues>,
     },
     /// Write the records where the data changed, and train in a child process.
-    StartTraining {
-        /// The name of the run, which is its folder in `runs/`.
-        run: String,
-        /// `auto`, `cpu`, `gpu` or `gpu:N`.
-        device: String,
-        /// How many steps; as `pipeline.config` says where it is `None`.
-        num_steps: Option<u64>,
-        /// Continue from the last checkpoint of the run.
-        resume: bool,
-    },
+    StartTraining(Box<TrainRequest>),
     /// Ask a run to save a checkpoint and stop.
     StopTraining {
         /// The run.

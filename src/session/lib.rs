@@ -35,6 +35,7 @@ mod settings;
 mod stats;
 mod tail;
 mod text_file;
+mod train_request;
 mod training;
 mod watch;
 
@@ -51,6 +52,7 @@ pub use records::{RecordsReport, ensure_records};
 pub use runs::{RunView, list_runs};
 pub use session::Session;
 pub use stats::{Stats, project_stats, stats};
+pub use train_request::TrainRequest;
 pub use training::{Prepared, prepare_training};
 pub use watch::Watch;
 

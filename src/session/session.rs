@@ -17,7 +17,6 @@ use crate::open_project::OpenProject;
 use crate::pipeline;
 use crate::runs::RunView;
 use crate::settings::Settings;
-use crate::training::TrainRequest;
 
 /// One person's work with one project at a time.
 ///
@@ -81,10 +80,9 @@ impl Session {
             Command::Import(request) => {
                 self.start_import(JobKind::Import, move |project, context| import::import(project, &request, context))
             }
-            Command::StartTraining { run, device, num_steps, resume } => {
-                let request = TrainRequest { run, device, num_steps, resume };
+            Command::StartTraining(request) => {
                 let open = self.open.as_ref().ok_or(SessionError::NoProject)?;
-                open.start_training(&mut self.jobs, self.program.clone(), request)
+                open.start_training(&mut self.jobs, self.program.clone(), *request)
             }
             Command::StopTraining { run } => {
                 let open = self.open.as_ref().ok_or(SessionError::NoProject)?;
@@ -372,7 +370,7 @@ impl OpenProject {
             | Command::CloseProject
             | Command::AddImages { .. }
             | Command::Import(_)
-            | Command::StartTraining { .. }
+            | Command::StartTraining(_)
             | Command::StopTraining { .. }
             | Command::EvaluateRun { .. }
             | Command::StopJob { .. }

@@ -22,6 +22,7 @@ use crate::open_project::OpenProject;
 use crate::pipeline;
 use crate::records::{ensure_records, is_usable};
 use crate::runs::is_run_name;
+use crate::train_request::{TrainRequest, text};
 use crate::watch::Watch;
 
 /// How long a training may take to save its checkpoint when it is asked to stop. A step of a large
@@ -107,15 +108,6 @@ fn split_where_needed(project: &mut Project) -> Result<Option<String>, SessionEr
     }
     let (train, val) = project.auto_split(AUTO_VAL_FRACTION, SPLIT_SEED, SplitScope::Unassigned)?;
     Ok(Some(format!("split the images that belonged nowhere: {train} for training, {val} for validation")))
-}
-
-/// What to train.
-#[derive(Clone, Debug)]
-pub(crate) struct TrainRequest {
-    pub run: String,
-    pub device: String,
-    pub num_steps: Option<u64>,
-    pub resume: bool,
 }
 
 impl OpenProject {
@@ -220,23 +212,7 @@ fn train(context: &mut JobContext, dir: PathBuf, program: PathBuf, request: &Tra
     if let Err(e) = std::fs::create_dir_all(&run_dir) {
         return JobEnd::failed(SessionError::file(run_dir, e).to_string());
     }
-    let mut args = words(&[
-        "train",
-        "--pipeline",
-        &text(&prepared.pipeline),
-        "--model-dir",
-        &text(&run_dir),
-        "--device",
-        &request.device,
-        "--progress",
-        "json",
-    ]);
-    if let Some(steps) = request.num_steps {
-        args.extend(words(&["--num-steps", &steps.to_string()]));
-    }
-    if request.resume {
-        args.push("--resume".to_owned());
-    }
+    let args = request.arguments(&prepared.pipeline, &run_dir);
     context.progress("starting", 0, 0);
     let child = ChildJob {
         program,
@@ -252,10 +228,4 @@ fn train(context: &mut JobContext, dir: PathBuf, program: PathBuf, request: &Tra
 
 fn words(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
-}
-
-/// Paths of a project are Unicode wherever they stand in its files; a project folder that is not is
-/// passed on as well as it can be and refused by name there.
-fn text(path: &Path) -> String {
-    path.to_string_lossy().into_owned()
 }

@@ -4,9 +4,9 @@ use boxwright_core::run::{MetricKind, RunState};
 use boxwright_core::{ReviewState, Split};
 
 use super::*;
-use crate::JobState;
 use crate::child::ChildJob;
 use crate::job::{JobKind, Jobs};
+use crate::{JobState, TrainRequest};
 
 /// Finds the run directory among the arguments, makes it `$run`, and keeps the arguments.
 const BEGIN: &str = r#"
@@ -35,7 +35,8 @@ fn arguments(studio: &Studio) -> String {
 }
 
 fn start(run: &str) -> Command {
-    Command::StartTraining { run: run.into(), device: "cpu".into(), num_steps: Some(20), resume: false }
+    let request = TrainRequest { num_steps: Some(20), ..TrainRequest::new(run, "cpu") };
+    Command::StartTraining(Box::new(request))
 }
 
 #[test]
@@ -75,9 +76,8 @@ echo '{"event":"finished","message":"20 steps, loss 2.5"}'
     assert_eq!(run.series(MetricKind::Train, "Loss/total_loss"), [(5, 2.5)]);
     assert_eq!(studio.session.new_run_name(), "run-1");
     assert!(studio.refuse(start("first try")).contains("has checkpoints already"));
-    let resume =
-        Command::StartTraining { run: "first try".into(), device: "auto".into(), num_steps: None, resume: true };
-    studio.job(resume);
+    let resume = TrainRequest { resume: true, ..TrainRequest::new("first try", "auto") };
+    studio.job(Command::StartTraining(Box::new(resume)));
     assert!(arguments(&studio).ends_with("--device auto --progress json --resume\n"));
     std::fs::write(project.join("runs/first try/pipeline.config"), "").expect("written");
     studio.job(Command::EvaluateRun { run: "first try".into() });
@@ -94,8 +94,8 @@ fn a_run_that_cannot_begin_says_why() {
     }
     assert!(studio.refuse(Command::StopTraining { run: "x".into() }).contains("no run \"x\""));
     assert!(studio.refuse(Command::EvaluateRun { run: "x".into() }).contains("no run \"x\""));
-    let resume = Command::StartTraining { run: "x".into(), device: "cpu".into(), num_steps: None, resume: true };
-    assert!(studio.refuse(resume).contains("no checkpoint"));
+    let resume = TrainRequest { resume: true, ..TrainRequest::new("x", "cpu") };
+    assert!(studio.refuse(Command::StartTraining(Box::new(resume))).contains("no checkpoint"));
     let fails = |studio: &mut Studio, words: &str| {
         let job = studio.job(start("x"));
         assert_eq!(job.state, JobState::Failed);

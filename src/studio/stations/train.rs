@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use boxwright_core::run::{MetricKind, RunState};
-use boxwright_session::{Command, JobKind, JobState, JobView, RunView, Session};
+use boxwright_session::{Command, JobKind, JobState, JobView, RunView, Session, TrainRequest};
 use egui::{Color32, ComboBox, ProgressBar, RichText, ScrollArea, TextEdit, Ui, pos2, vec2};
 use egui_plot::{GridMark, Line, Plot, PlotPoints};
 
@@ -134,7 +134,8 @@ impl Train {
             self.selected = Some(run.clone());
             self.name.clear();
             let device = self.device.clone().unwrap_or_else(|| "auto".to_owned());
-            cx.outbox.perform(Command::StartTraining { run, device, num_steps, resume: false });
+            let request = TrainRequest { num_steps, ..TrainRequest::new(run, device) };
+            cx.outbox.perform(Command::StartTraining(Box::new(request)));
         }
     }
 
@@ -295,8 +296,8 @@ fn show_run_actions(ui: &mut Ui, run: &RunView, cx: &mut PanelContext<'_>, (devi
             };
             let go_on = ui.add_enabled_ui(can_continue, |ui| widgets::button(ui, Icon::PLAY, "Continue")).inner;
             if go_on.on_hover_text(&tooltip).on_disabled_hover_text(&tooltip).clicked() {
-                let device = device.to_owned();
-                outbox.perform(Command::StartTraining { run: name.clone(), device, num_steps, resume: true });
+                let request = TrainRequest { num_steps, resume: true, ..TrainRequest::new(&name, device) };
+                outbox.perform(Command::StartTraining(Box::new(request)));
             }
             let evaluate = ui.add_enabled_ui(can_continue, |ui| widgets::button(ui, Icon::TARGET, "Evaluate")).inner;
             if evaluate.on_hover_text("Measures the newest checkpoint on the val images").clicked() {
