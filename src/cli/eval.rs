@@ -27,7 +27,7 @@ pub struct Args {
     /// Which metrics of the two files
     #[arg(long, value_enum, default_value_t, requires = "groundtruth")]
     pub protocol: Protocol,
-    /// What is measured: last, best or a step of the run, or weights of any kind (model.ckpt, a SavedModel, .pb, .tflite …)
+    /// What is measured: last, best, live (of a moment ago) or a step of the run, or weights of any kind (model.ckpt, a SavedModel, .pb, .tflite …)
     #[arg(long, value_name = "CHECKPOINT")]
     pub checkpoint: Option<PathBuf>,
     /// auto, cpu, gpu, or gpu:N

@@ -21,7 +21,7 @@ use crate::output::{self, Progress, ProgressMode, print_json_line};
 /// Find objects in images.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// A run (its last checkpoint), RUN/best, RUN/STEP, or weights of any kind (model.ckpt, a zoo's folder, .pb, .tflite …)
+    /// A run (its last checkpoint), RUN/best, RUN/live (of a moment ago), RUN/STEP, or weights of any kind (model.ckpt, a zoo's folder, .pb, .tflite …)
     #[arg(long, value_name = "PATH")]
     model: PathBuf,
     /// The pipeline config; the nearest to the model otherwise

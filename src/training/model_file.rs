@@ -18,7 +18,7 @@ use burn::tensor::Device;
 
 use crate::error::TrainingError;
 use crate::optimizer::AVERAGE_SLOT;
-use crate::run_directory::{checkpoint_path, checkpoint_steps, find_checkpoint};
+use crate::run_directory::{checkpoint_path, checkpoint_steps, find_checkpoint, newest_variables};
 
 /// Where the parts of a trained detector are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,15 +44,16 @@ pub struct LoadedModel {
 const FOLDERS_ABOVE: usize = 3;
 
 impl ModelFiles {
-    /// The parts of the model that a path means: a run's folder (its last checkpoint), `RUN/best` or `RUN/400`, a
-    /// folder, file or checkpoint's prefix of another program. The config is the given one, or the nearest
+    /// The parts of the model that a path means: a run's folder (its last checkpoint), `RUN/best`, `RUN/400` or
+    /// `RUN/live` (what a run at work has come to a moment ago), a folder, file or checkpoint's prefix of another program. The config is the given one, or the nearest
     /// `pipeline.config` in the folder of the weights and those above it.
     ///
     /// # Errors
     /// There is no such model, or no config for it.
     pub fn find(model: &Path, pipeline: Option<&Path>) -> Result<Self, TrainingError> {
         let (folder, weights) = if model.is_dir() {
-            let own = checkpoint_steps(model).pop().map(|step| checkpoint_path(model, step));
+            let last = checkpoint_steps(model).pop().map(|step| checkpoint_path(model, step));
+            let own = last.or_else(|| newest_variables(model));
             (model, own.unwrap_or_else(|| model.to_owned()))
         } else {
             let folder = parent(model);

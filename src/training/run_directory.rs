@@ -3,11 +3,13 @@
 //! ```text
 //! runs/NAME/   pipeline.config  label_map.pbtxt  run.json  dataset.json  metrics.jsonl  log.txt
 //!              events.out.tfevents.1700000000.HOST     checkpoints/ckpt-00000400.safetensors
-//!              checkpoints/best.safetensors            eval/detections-00000400.json  eval/events.out.…
+//!              checkpoints/best.safetensors            checkpoints/live.safetensors
+//!              eval/detections-00000400.json  eval/events.out.…
 //! ```
 //! Checkpoints, `run.json` and evaluations are written whole or not at all. `metrics.jsonl` and
 //! `log.txt` only grow; a reader ignores a last line without its end. `best.safetensors` is the
-//! checkpoint of the best evaluation under a second name, so that no pruning removes it.
+//! checkpoint of the best evaluation under a second name, so that no pruning removes it. `live.safetensors` is there
+//! while a run is at work: the variables alone, of a moment ago, for whoever wants to look through them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,9 +18,11 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use boxwright_core::run::{MetricRecord, RunDetections, RunInfo, RunState, STOP_FILE};
+use boxwright_detection::HostTensor;
 use boxwright_formats::atomic_file;
 use boxwright_formats::event_file::EventWriter;
 use boxwright_formats::read_file::read_bounded;
+use boxwright_weights::{Checkpoint, FileKind, write_checkpoint};
 
 use crate::error::TrainingError;
 
@@ -197,6 +201,22 @@ impl RunDirectory {
         atomic_file::write_whole(&to, &bytes).map_err(|e| TrainingError::file(to, e))
     }
 
+    /// Leaves the variables of a step, without slots, for whoever wants to look through them while the run goes on.
+    /// They take the place of the last ones, whole or not at all.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_live(&self, step: u64, variables: BTreeMap<String, HostTensor>) -> Result<(), TrainingError> {
+        let live = Checkpoint { step, variables, ..Checkpoint::default() };
+        Ok(write_checkpoint(&live_path(&self.path), &live)?)
+    }
+
+    /// Takes the live variables away: the run is over, or begins anew at an earlier step.
+    pub fn clear_live(&self) {
+        // What cannot be removed is older than the last checkpoint, and loses against it.
+        drop(fs::remove_file(live_path(&self.path)));
+    }
+
     /// Writes the detections of an evaluation.
     ///
     /// # Errors
@@ -230,7 +250,26 @@ pub fn checkpoint_path(run: &Path, step: u64) -> PathBuf {
 /// The file of the best evaluation's checkpoint.
 pub const BEST_CHECKPOINT: &str = "best.safetensors";
 
-/// The checkpoint of a run that `name` means: `last`, `best`, a step, or a file.
+/// The newest variables of a run: those that it leaves for lookers-on while it is at work, or its last checkpoint where
+/// that is not older. `None` where there is neither.
+pub fn newest_variables(run: &Path) -> Option<PathBuf> {
+    let last = checkpoint_steps(run).pop();
+    let live = live_path(run);
+    let of_live = boxwright_weights::open(&live).ok().and_then(|file| match *file.kind() {
+        FileKind::Checkpoint { step } => Some(step),
+        _ => None,
+    });
+    match (of_live, last) {
+        (Some(step), last) if last.is_none_or(|last| last < step) => Some(live),
+        (_, last) => last.map(|step| checkpoint_path(run, step)),
+    }
+}
+
+fn live_path(run: &Path) -> PathBuf {
+    run.join("checkpoints").join("live.safetensors")
+}
+
+/// The checkpoint of a run that `name` means: `last`, `best`, `live`, a step, or a file.
 ///
 /// # Errors
 /// There is no such checkpoint.
@@ -246,12 +285,19 @@ pub fn find_checkpoint(run: &Path, name: &Path) -> Result<PathBuf, TrainingError
             path if path.is_file() => Ok(path),
             _ => missing("no evaluation of this run has a best checkpoint; take \"last\"".to_owned()),
         },
+        Some("live") => match newest_variables(run) {
+            Some(path) => Ok(path),
+            None => missing("the run has no variables to show yet; wait for its first step".to_owned()),
+        },
         Some(word) if word.parse::<u64>().is_ok() => match word.parse() {
             Ok(step) if checkpoint_path(run, step).is_file() => Ok(checkpoint_path(run, step)),
             _ => missing(format!("there is no checkpoint of step {word}; there are those of {:?}", steps())),
         },
         _ if boxwright_weights::is_there(name) => Ok(name.to_owned()),
-        _ => missing(format!("there is no checkpoint {}; take \"last\", \"best\", a step or a file", name.display())),
+        _ => missing(format!(
+            "there is no checkpoint {}; take \"last\", \"best\", \"live\", a step or a file",
+            name.display()
+        )),
     }
 }
 
@@ -394,6 +440,33 @@ mod tests {
         assert_eq!(kept_by_hours(&seconds, 1.0), [2, 3, 4].into());
         assert_eq!(kept_by_hours(&seconds, 5.0), [2].into());
         assert!(kept_by_hours(&seconds, 10_000.0).is_empty(), "what TFOD does where nothing is said");
+    }
+
+    #[test]
+    fn lookers_on_get_the_newest_variables() {
+        let (_keep, run) = run_with(&[]);
+        let live = || find_checkpoint(run.path(), Path::new("live"));
+        assert!(live().expect_err("nothing yet").to_string().contains("wait"));
+        let variables =
+            |value: f32| BTreeMap::from([("w".to_owned(), HostTensor { shape: vec![1], data: vec![value] })]);
+        run.write_live(7, variables(1.0)).expect("written");
+        run.write_live(9, variables(2.0)).expect("written");
+        let there = live().expect("there");
+        assert_eq!(boxwright_weights::read(&there).expect("readable")["w"].data, [2.0]);
+        fs::write(run.path().join("pipeline.config"), "").expect("written");
+        let of = |name: &str| ModelFiles::find(&run.path().join(name), None).expect("there").weights;
+        assert_eq!(
+            (of("live"), of("")),
+            (there.clone(), there.clone()),
+            "before the first checkpoint there is no other"
+        );
+        fs::write(run.checkpoint_path(8), "").expect("written");
+        assert_eq!((of("live"), of("")), (there, run.checkpoint_path(8)));
+        fs::write(run.checkpoint_path(9), "").expect("written");
+        assert_eq!(of("live"), run.checkpoint_path(9), "a checkpoint is as good, and stays");
+        run.clear_live();
+        assert_eq!(run.checkpoint_steps(), [8, 9]);
+        assert_eq!(of("live"), run.checkpoint_path(9));
     }
 
     #[test]

@@ -135,6 +135,7 @@ fn run(
 ) -> Result<TrainOutcome, TrainingError> {
     let begin = Instant::now();
     directory.clear_stop_request();
+    directory.clear_live();
     let pipeline = Pipeline::read(&request.pipeline)?;
     let config = &pipeline.config;
     let train_config = config.train_config.clone().unwrap_or_default();
@@ -224,6 +225,8 @@ fn run(
         worked: Duration::try_from_secs_f64(worked).unwrap_or_default(),
         training: Duration::ZERO,
         last_checkpoint: (Instant::now(), step),
+        last_live: (Instant::now(), Duration::ZERO),
+        use_moving_averages: evaluation.as_ref().is_some_and(|data| data.use_moving_averages),
         saving: Duration::ZERO,
         measuring: Duration::ZERO,
         metrics: None,

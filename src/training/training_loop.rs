@@ -25,6 +25,10 @@ use crate::train::TrainOutcome;
 /// The longest time of work that a kill can cost.
 const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(120);
 
+/// The shortest time between two looks at the variables of a run at work, and the share of the time that they may cost.
+const LIVE_INTERVAL: Duration = Duration::from_secs(10);
+const LIVE_SHARE: u32 = 50;
+
 /// The shortest time between two words about the progress.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -84,6 +88,10 @@ pub(crate) struct Loop<'a> {
     pub(crate) training: Duration,
     /// When and at which step the last checkpoint was written.
     pub(crate) last_checkpoint: (Instant, u64),
+    /// When the variables were last left for lookers-on, and the time that it took.
+    pub(crate) last_live: (Instant, Duration),
+    /// Whether evaluations measure the moving averages, and lookers-on get them.
+    pub(crate) use_moving_averages: bool,
     /// The time that the last checkpoint and the last evaluation took.
     pub(crate) saving: Duration,
     pub(crate) measuring: Duration,
@@ -119,6 +127,9 @@ impl Loop<'_> {
             }
             if self.after_step(evaluation, sink)? {
                 break;
+            }
+            if self.last_live.0.elapsed() > LIVE_INTERVAL.max(self.last_live.1 * LIVE_SHARE) {
+                self.leave_live()?;
             }
         }
         let stall = batches.stall();
@@ -255,6 +266,19 @@ impl Loop<'_> {
         self.write_info()
     }
 
+    /// Leaves the variables of this step for whoever wants to look through them, unless a checkpoint has them.
+    fn leave_live(&mut self) -> Result<(), TrainingError> {
+        let (begin, paused) = (Instant::now(), self.journal.paused());
+        if self.last_checkpoint.1 != self.step {
+            let averaged = self.use_moving_averages.then(|| self.optimizer.averaged(&self.model)).flatten();
+            self.directory.write_live(self.step, averaged.as_ref().unwrap_or(&self.model).variables())?;
+        }
+        let took = begin.elapsed();
+        self.journal.pause(paused, took);
+        self.last_live = (Instant::now(), took);
+        Ok(())
+    }
+
     /// Notes when the checkpoint of this step was written, and removes those that are not kept.
     fn prune(&mut self) -> Result<(), TrainingError> {
         let written = &mut self.info.checkpoint_seconds;
@@ -280,6 +304,7 @@ impl Loop<'_> {
         self.info.state = state;
         reason.clone_into(&mut self.info.reason);
         self.directory.clear_stop_request();
+        self.directory.clear_live();
         let words = if reason.is_empty() { "finished" } else { reason };
         self.journal.flush()?;
         self.directory.log(&format!("{words} at step {}", self.step))?;
