@@ -242,6 +242,7 @@ fn train_sample(args: &Args, pipeline: &Path, progress: &mut Progress) -> anyhow
         draw: Some(crate::predict::draw_boxes),
         accumulate: 1,
         gradient_multipliers: Vec::new(),
+        precision: None,
     };
     let outcome = train(&request, progress)?;
     progress.clear();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use boxwright_core::run::RunState;
+use boxwright_core::run::{Precision, RunState};
 use boxwright_training::device::DeviceChoice;
 use boxwright_training::train::{KEPT_CHECKPOINTS, TrainOutcome, TrainRequest, train};
 
@@ -60,6 +60,9 @@ pub struct Args {
     /// Multiply the gradients of the variables in whose names PATTERN is found; may be given several times
     #[arg(long, value_name = "PATTERN=FACTOR", value_parser = gradient_multiplier)]
     pub gradient_multiplier: Vec<(String, f32)>,
+    /// f32, or f16: convolutions in half precision with a loss scale, on a GPU that has it; a resumed run keeps its own
+    #[arg(long, value_name = "f32|f16")]
+    pub precision: Option<Precision>,
     /// How progress is shown
     #[arg(long, value_enum, default_value_t)]
     pub progress: ProgressMode,
@@ -104,6 +107,7 @@ impl Args {
             draw: Some(crate::predict::draw_boxes),
             accumulate: self.accumulate,
             gradient_multipliers: self.gradient_multiplier.clone(),
+            precision: self.precision,
         }
     }
 }
@@ -177,6 +181,7 @@ mod tests {
             max_time: Some(Duration::from_millis(5_400_500)),
             early_stopping: Some(4),
             accumulate: Some(8),
+            precision: Some(Precision::F16),
             gradient_multipliers: vec![("-a=b$".to_owned(), 0.25), ("Feature".to_owned(), 3.0)],
             ..boxwright_session::TrainRequest::new("r", "gpu:1")
         };
@@ -191,7 +196,7 @@ mod tests {
         assert_eq!((got.checkpoint_every, got.eval_every), (asked.checkpoint_every, asked.eval_every));
         assert_eq!((got.max_to_keep, got.keep_every), (asked.max_to_keep, asked.keep_every));
         assert_eq!((got.max_time, got.early_stopping), (asked.max_time, asked.early_stopping));
-        assert_eq!(got.gradient_multipliers, asked.gradient_multipliers);
+        assert_eq!((got.gradient_multipliers, got.precision), (asked.gradient_multipliers, asked.precision));
         // What is not asked for is as if nobody had asked.
         let words = boxwright_session::TrainRequest::new("r", "auto").arguments(Path::new("p"), Path::new("r"));
         let plain = ["train", "--pipeline", "p", "--model-dir", "r", "--progress", "json"].map(str::to_owned);

@@ -129,6 +129,38 @@ pub struct RunInfo {
     pub checkpoint_seconds: BTreeMap<u64, f64>,
 }
 
+/// The numbers that convolutions are trained in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32-bit floats, as everything else.
+    #[default]
+    F32,
+    /// 16-bit floats, with a loss scale; everything else stays in 32 bits.
+    F16,
+}
+
+impl Precision {
+    /// `f32` or `f16`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+        }
+    }
+}
+
+impl std::str::FromStr for Precision {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        let all = [Self::F32, Self::F16];
+        all.into_iter()
+            .find(|it| it.as_str() == word)
+            .ok_or_else(|| format!("\"{word}\" is no precision; use f32 or f16"))
+    }
+}
+
 /// What a run was begun with. Together with the copies of the config and the label map in its folder,
 /// and the data, it makes the run repeatable.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -138,6 +170,8 @@ pub struct RunSetup {
     pub version: String,
     /// The seed of weights, shuffling and augmentation.
     pub seed: u64,
+    /// The numbers that its convolutions are trained in.
+    pub precision: Precision,
     /// The folder that relative paths in the config start from.
     pub config_folder: String,
     /// The weights that it started from; none where all were random.

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use boxwright_core::run::Precision;
+
 /// What `boxwright train` can be told beside config, folder and progress. What is `None` is as the config and the
 /// program have it.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,6 +37,8 @@ pub struct TrainRequest {
     pub early_stopping: Option<u64>,
     /// Batches that each step takes.
     pub accumulate: Option<u32>,
+    /// The numbers that convolutions are trained in.
+    pub precision: Option<Precision>,
     /// What gradients are multiplied by, for each pattern that is found in a variable's name.
     pub gradient_multipliers: Vec<(String, f32)>,
 }
@@ -57,6 +61,7 @@ impl TrainRequest {
             max_time: None,
             early_stopping: None,
             accumulate: None,
+            precision: None,
             gradient_multipliers: Vec::new(),
         }
     }
@@ -87,6 +92,7 @@ impl TrainRequest {
         option("max-time", self.max_time.map(|time| format!("{}s", time.as_secs_f64())));
         option("early-stopping", number(self.early_stopping));
         option("accumulate", self.accumulate.map(|count| count.to_string()));
+        option("precision", self.precision.map(|precision| precision.as_str().to_owned()));
         for (pattern, factor) in &self.gradient_multipliers {
             option("gradient-multiplier", Some(format!("{pattern}={factor}")));
         }

@@ -19,6 +19,7 @@ pub mod draws;
 pub mod error;
 pub mod evaluate;
 pub mod fine_tune;
+mod half_precision;
 pub mod input;
 mod journal;
 pub mod learning_schedule;

@@ -27,12 +27,26 @@ impl Loop<'_> {
         // On a thread of the pool: no operator then has to wake it up and wait for it from outside.
         let (gradients, mut values) = rayon::scope(|_| self.gradients_or_half(batch, sink))?;
         let rate = self.schedule.at(self.step);
-        let sum = values.iter().map(|(_, value)| value).sum();
-        rayon::scope(|_| {
-            // The module moves through the optimizer; a clone shares its tensors.
-            self.model = self.optimizer.step(self.model.clone(), gradients, rate);
-        });
+        let sum: f64 = values.iter().map(|(_, value)| value).sum();
+        let gradients = match &mut self.loss_scale {
+            None => Some(gradients),
+            Some(scale) => {
+                values.push(("loss_scale", f64::from(scale.scale)));
+                scale.unscaled(&self.model, gradients)?
+            }
+        };
         self.step += 1;
+        match (gradients, &self.loss_scale) {
+            (Some(gradients), _) => rayon::scope(|_| {
+                // The module moves through the optimizer; a clone shares its tensors.
+                self.model = self.optimizer.step(self.model.clone(), gradients, rate);
+            }),
+            (None, scale) => {
+                let scale = scale.map_or(1.0, |scale| scale.scale);
+                let words = "a gradient overflows in f16, the step is skipped and the loss scale halved to";
+                self.directory.log(&format!("Step {}: {words} {scale}", self.step))?;
+            }
+        }
         values.extend([("Loss/total_loss", sum), ("learning_rate", rate)]);
         self.journal.train_step(self.step, &values)?;
         Ok(sum)
@@ -105,6 +119,10 @@ impl Loop<'_> {
             return Err(self.not_finite(&batch, &all));
         }
         let total = if shared { total * share.unwrap_or(1.0).max(1.0) } else { total };
+        let total = match &self.loss_scale {
+            Some(scale) => total * scale.scale,
+            None => total,
+        };
         let gradients = GradientsParams::from_grads(total.backward(), &self.model);
         Ok(Measured { values, share, gradients })
     }
@@ -118,8 +136,9 @@ impl Loop<'_> {
             .zip(&batch.groundtruth)
             .map(|(name, truth)| format!("{name} ({} boxes)", truth.boxes.len()))
             .collect();
+        let half = if self.loss_scale.is_some() { "go on with --resume --precision f32, or " } else { "" };
         TrainingError::NotFinite(format!(
-            "the loss is not a number at step {}: {}; the batch was {}; lower the learning rate (it was {}) or set \
+            "the loss is not a number at step {}: {}; the batch was {}; {half}lower the learning rate (it was {}) or set \
              gradient_clipping_by_norm: 10, and look at the boxes of these images; the last checkpoint is from before",
             self.step + 1,
             losses.join(", "),

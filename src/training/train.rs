@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use boxwright_config::{Pipeline, paths, proto};
-use boxwright_core::run::{BestEvaluation, ProgressEvent, RunInfo, RunSetup, RunState};
+use boxwright_core::run::{BestEvaluation, Precision, ProgressEvent, RunInfo, RunSetup, RunState};
 use boxwright_detection::builders;
 use boxwright_detection::{DetectionModel, VariableInfo};
 use boxwright_weights::{Checkpoint, read_checkpoint};
@@ -24,6 +24,7 @@ use crate::device_check::{VerdictStore, require_checked};
 use crate::error::TrainingError;
 use crate::evaluate::{EvaluationData, read_label_map};
 use crate::fine_tune;
+use crate::half_precision::{self, LossScale};
 use crate::input::{BatchPipeline, PipelineSettings, RecordDataset};
 use crate::journal::Journal;
 use crate::memory::available_memory;
@@ -71,6 +72,8 @@ pub struct TrainRequest {
     pub accumulate: u32,
     /// What gradients are multiplied by, for each pattern that is found in a variable's name.
     pub gradient_multipliers: Vec<(String, f32)>,
+    /// The numbers that convolutions are trained in: the run's where it is resumed, f32 in a new one, where absent.
+    pub precision: Option<Precision>,
 }
 
 /// How a run ended.
@@ -147,6 +150,7 @@ fn run(
 
     require_checked(request.device, &VerdictStore::of_user(), sink)?;
     let (device, device_name) = open_device(request.device)?;
+    let is_cpu = device_name.starts_with("CPU");
     let device = device.autodiff();
     let (model, dataset, pipeline_settings) = build(request, config, &train_config, &device)?;
     let evaluation = EvaluationData::open(config, &request.pipeline, model.num_classes())?;
@@ -187,19 +191,30 @@ fn run(
     let seed = seed_of(request, checkpoint.as_ref());
     let variables = model.variable_infos();
     let model = freeze(model, &rules, &variables, request, directory, sink)?;
+    let of_checkpoint = recorded::<LossScale>(checkpoint.as_ref(), "loss_scale");
+    let precision = request.precision.unwrap_or(if of_checkpoint.is_some() { Precision::F16 } else { Precision::F32 });
+    if let Some(words) = half_precision::require(precision, &device.clone().inner(), &device_name)? {
+        directory.log(&words)?;
+        if is_cpu {
+            sink.event(&ProgressEvent::Warning { message: words });
+        }
+    }
+    let model = model.with_half_convolutions(precision == Precision::F16);
+    let loss_scale = (precision == Precision::F16).then(|| of_checkpoint.unwrap_or_default());
     let mut optimizer = Optimizer::new(settings, variables).with_rules(&rules);
     if let Some(checkpoint) = &checkpoint {
-        optimizer.restore(&model, &checkpoint.slots, checkpoint.step);
+        let skipped = of_checkpoint.map_or(0, |scale| scale.skipped);
+        optimizer.restore(&model, &checkpoint.slots, checkpoint.step.saturating_sub(skipped));
     }
-    let is_cpu = device_name.starts_with("CPU");
     let parts = match recorded(checkpoint.as_ref(), "parts") {
-        Some(parts) => usize::try_from(parts).unwrap_or(1),
+        Some(parts) => parts,
         None => parts(request, config, dataset.len(), is_cpu, directory, sink)?,
     };
     model.set_dropout_position(step * parts as u64);
     let best = best_so_far(directory, step, request.early_stopping)?;
     let earlier = directory.info().map(|info| info.setup).filter(|setup| step > 0 && !setup.repeat.is_empty());
-    let setup = earlier.unwrap_or_else(|| setup(request, &plan, seed, &config_folder, start.as_deref(), &dataset));
+    let setup =
+        earlier.unwrap_or_else(|| setup(request, &plan, (seed, precision), &config_folder, start.as_deref(), &dataset));
     let checkpoint_seconds = checkpoint_seconds(directory, step);
     let worked = checkpoint_seconds.last_key_value().map_or(0.0, |(_, seconds)| *seconds);
     let info = RunInfo { step, setup, checkpoint_seconds, ..new_info(&device_name, plan.num_steps) };
@@ -212,6 +227,7 @@ fn run(
         device,
         model,
         optimizer,
+        loss_scale,
         schedule,
         best,
         plan,
@@ -280,10 +296,10 @@ fn seed_of(request: &TrainRequest, checkpoint: Option<&Checkpoint>) -> u64 {
     recorded(checkpoint, "seed").unwrap_or(request.seed)
 }
 
-/// A number that the run had when it wrote a checkpoint.
-fn recorded(checkpoint: Option<&Checkpoint>, key: &str) -> Option<u64> {
-    let state = serde_json::from_str::<serde_json::Value>(&checkpoint?.state_json).ok()?;
-    state.get(key)?.as_u64()
+/// What the run had when it wrote a checkpoint.
+fn recorded<T: serde::de::DeserializeOwned>(checkpoint: Option<&Checkpoint>, key: &str) -> Option<T> {
+    let mut state = serde_json::from_str::<serde_json::Value>(&checkpoint?.state_json).ok()?;
+    serde_json::from_value(state.get_mut(key)?.take()).ok()
 }
 
 /// Which variables are trained, and how fast.
@@ -458,7 +474,7 @@ fn device_word(choice: DeviceChoice) -> String {
 fn setup(
     request: &TrainRequest,
     plan: &Plan,
-    seed: u64,
+    (seed, precision): (u64, Precision),
     config_folder: &Path,
     checkpoint: Option<&Path>,
     dataset: &RecordDataset,
@@ -483,6 +499,9 @@ fn setup(
     if request.accumulate > 1 {
         option("accumulate", request.accumulate.to_string());
     }
+    if precision != Precision::F32 {
+        option("precision", precision.as_str().to_owned());
+    }
     for (pattern, factor) in &request.gradient_multipliers {
         option("gradient-multiplier", format!("{pattern}={factor}"));
     }
@@ -492,6 +511,7 @@ fn setup(
     RunSetup {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         seed,
+        precision,
         config_folder: absolute(config_folder),
         checkpoint,
         dataset_sha256: dataset.summary()["sha256"].as_str().unwrap_or_default().to_owned(),

@@ -12,6 +12,7 @@ use burn::tensor::Device;
 use crate::best::{BestTracker, MAIN_METRIC};
 use crate::error::TrainingError;
 use crate::evaluate::{EvaluationData, evaluate_model};
+use crate::half_precision::LossScale;
 use crate::input::BatchPipeline;
 use crate::journal::Journal;
 use crate::learning_schedule::LearningSchedule;
@@ -68,6 +69,8 @@ pub(crate) struct Loop<'a> {
     pub(crate) device: Device,
     pub(crate) model: DetectionModel,
     pub(crate) optimizer: Optimizer,
+    /// Where convolutions are in f16.
+    pub(crate) loss_scale: Option<LossScale>,
     pub(crate) schedule: LearningSchedule,
     pub(crate) best: BestTracker,
     pub(crate) plan: Plan,
@@ -249,14 +252,15 @@ impl Loop<'_> {
         }
         let (begin, paused) = (Instant::now(), self.journal.paused());
         self.journal.flush()?;
+        let mut state = serde_json::json!({ "seed": self.seed, "num_steps": self.plan.num_steps, "parts": self.parts });
+        if let Some(scale) = &self.loss_scale {
+            state["loss_scale"] = serde_json::json!(scale);
+        }
         let checkpoint = Checkpoint {
             step: self.step,
             variables: self.model.variables(),
             slots: self.optimizer.slots(&self.model),
-            state_json: serde_json::json!({
-                "seed": self.seed, "num_steps": self.plan.num_steps, "parts": self.parts,
-            })
-            .to_string(),
+            state_json: state.to_string(),
         };
         write_checkpoint(&self.directory.checkpoint_path(self.step), &checkpoint)?;
         self.prune()?;

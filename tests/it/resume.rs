@@ -61,6 +61,26 @@ fn a_killed_run_continues_to_the_same_bits() {
 }
 
 #[test]
+fn a_run_in_half_precision_goes_on_in_it_with_its_loss_scale() {
+    let project = TinyProject::make();
+    let all = ["--eval-every", "0", "--progress", "none", "--checkpoint-every", "2"];
+    let train = |run: &str, extra: &[&str]| succeed(project.train(run, &[&all[..], extra].concat()));
+    train("straight", &["--num-steps", "4", "--precision", "f16"]);
+    train("two", &["--num-steps", "2", "--precision", "f16"]);
+    train("two", &["--num-steps", "4", "--resume"]);
+    let bytes = last_checkpoint(&project.run("two"));
+    assert!(last_checkpoint(&project.run("straight")) == bytes, "the weights, slots and state are the same to the bit");
+    train("single", &["--num-steps", "4"]);
+    assert!(last_checkpoint(&project.run("single")) != bytes, "the convolutions are not in f16");
+    let read = |run: &str, name: &str| fs::read_to_string(project.run(run).join(name)).expect("there");
+    assert!(read("two", "metrics.jsonl").contains("\"loss_scale\":32768.0"));
+    assert!(!read("single", "metrics.jsonl").contains("loss_scale"));
+    let info = read("two", "run.json");
+    assert!(info.contains("\"precision\": \"f16\"") && info.contains("\"--precision\""), "{info}");
+    assert_eq!(read("two", "log.txt").matches("convolutions in f16").count(), 2);
+}
+
+#[test]
 fn a_request_to_stop_keeps_what_was_done() {
     let project = TinyProject::make();
     let steps = ["--num-steps", "100000", "--eval-every", "0", "--progress", "json"];

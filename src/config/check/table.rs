@@ -292,7 +292,7 @@ pub(super) const SUPPORT: &[Support] = &[
         same("unpad_groundtruth_tensors", TPU), same("retain_original_images", "originals can always be read from the records"),
         near("sync_replicas", "one device trains; there is nothing to synchronize"),
         near("replicas_to_aggregate", "one device takes the whole batch_size in each step"),
-        near("use_bfloat16", "all is computed in 32-bit floats, which is slower and more exact"),
+        near("use_bfloat16", "all is computed in 32-bit floats, which is slower and more exact; `boxwright train --precision f16` is the choice"),
         near("summarize_gradients", "gradients are not written to the metrics"),
         yes("freeze_variables"), yes("update_trainable_variables"), yes("bias_grad_multiplier"),
         no("merge_multiple_label_boxes", "a box has one class here", ""),

@@ -2,7 +2,7 @@
 
 use boxwright_kernels::{Activation, Padding, activation, conv2d, depthwise_conv2d, dilated_conv2d, dilated_size};
 use burn::module::{Module, Param};
-use burn::tensor::{Device, Tensor};
+use burn::tensor::{Device, FloatDType, Tensor};
 
 use super::{BatchNorm, BatchNormParams, Pass, drawn};
 use crate::initializers::{FanMode, Initializer};
@@ -128,27 +128,51 @@ impl ConvLayer {
         let (spec, stride) = (&self.spec, [self.spec.stride; 2]);
         let padding = spec.padding.padding([height, width], dilated_size(spec.kernel, spec.rate), spec.stride);
         let bias = self.biases.as_ref().map(Param::val);
-        let y = if let Some(depthwise) = &self.depthwise_weights {
-            let (depthwise, pointwise) = (depthwise.val(), self.weights.val());
-            if depthwise.dims()[1] == 1 {
-                let y = depthwise_conv2d(x, depthwise, stride, padding);
-                conv2d(y, pointwise, bias, [1, 1], Padding::valid())
-            } else {
-                conv2d(x, merged(depthwise, pointwise), bias, stride, padding)
-            }
-        } else if spec.depthwise {
-            let y = depthwise_conv2d(x, self.weights.val(), stride, padding);
+        let y = if pass.half {
+            let half = FloatDType::F16;
+            let y = self.operator(x.cast(half), stride, padding, None, half).cast(FloatDType::F32);
+            // The bias stays in f32: its gradient is a sum over all places, too long for f16.
             match bias {
                 Some(bias) => y + bias.reshape([1, self.out_channels(), 1, 1]),
                 None => y,
             }
         } else {
-            dilated_conv2d(x, self.weights.val(), bias, stride, [spec.rate; 2], padding)
+            self.operator(x, stride, padding, bias, FloatDType::F32)
         };
         if let Some(observer) = &mut pass.observer {
             observer(&spec.scope, &y);
         }
         y
+    }
+
+    /// The operator itself, with its weights in `float`. The cast is on the gradient tape: what comes back to the
+    /// variables is in f32 again.
+    fn operator(
+        &self,
+        x: Tensor<4>,
+        stride: [usize; 2],
+        padding: Padding,
+        bias: Option<Tensor<1>>,
+        float: FloatDType,
+    ) -> Tensor<4> {
+        let (spec, weights) = (&self.spec, self.weights.val());
+        if let Some(depthwise) = &self.depthwise_weights {
+            let depthwise = depthwise.val();
+            if depthwise.dims()[1] == 1 {
+                let y = depthwise_conv2d(x, depthwise.cast(float), stride, padding);
+                conv2d(y, weights.cast(float), bias, [1, 1], Padding::valid())
+            } else {
+                conv2d(x, merged(depthwise, weights).cast(float), bias, stride, padding)
+            }
+        } else if spec.depthwise {
+            let y = depthwise_conv2d(x, weights.cast(float), stride, padding);
+            match bias {
+                Some(bias) => y + bias.reshape([1, self.out_channels(), 1, 1]),
+                None => y,
+            }
+        } else {
+            dilated_conv2d(x, weights.cast(float), bias, stride, [spec.rate; 2], padding)
+        }
     }
 
     /// The epsilon of its batch normalization, where it has one.

@@ -42,12 +42,14 @@ pub struct Pass<'a> {
     pub observer: Option<Observer<'a>>,
     /// The layers to go through instead of the model's own.
     pub folded: Option<&'a FoldedLayers>,
+    /// Whether convolutions are in f16, forward and backward. All else is in f32, and so are the variables.
+    pub half: bool,
 }
 
 impl<'a> Pass<'a> {
     /// A pass that nobody watches.
     pub fn new(mode: Mode) -> Self {
-        Self { mode, dropout_seed: 0, observer: None, folded: None }
+        Self { mode, dropout_seed: 0, observer: None, folded: None, half: false }
     }
 
     /// A pass in [`Mode::Eval`] through folded layers, where there are any.

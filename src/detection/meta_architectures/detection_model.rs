@@ -80,6 +80,16 @@ impl DetectionModel {
         }
     }
 
+    /// The same model, whose training passes convolve in f16 or do not: casts stand around each convolution, forward
+    /// and backward. Variables, normalization, losses and their gradients are in f32 either way, and so is
+    /// evaluation.
+    pub fn with_half_convolutions(self, half: bool) -> Self {
+        match self {
+            Self::Ssd(model) => Self::Ssd(model.with_half_convolutions(half)),
+            Self::FasterRcnn(model) => Self::FasterRcnn(model.with_half_convolutions(half)),
+        }
+    }
+
     /// The parts of the loss of a training batch, without regularization. Moving statistics are brought up to date.
     ///
     /// # Shapes

@@ -87,6 +87,9 @@ pub struct SsdModel {
     /// Counts training passes, so that each drops other entries; shared by clones.
     #[module(skip)]
     dropout_position: Arc<AtomicU64>,
+    /// Whether training passes convolve in f16.
+    #[module(skip)]
+    half: bool,
 }
 
 impl SsdModel {
@@ -103,6 +106,7 @@ impl SsdModel {
             settings: Arc::new(settings),
             anchors: Arc::new(anchors),
             dropout_position: Arc::new(AtomicU64::new(0)),
+            half: false,
         }
     }
 
@@ -141,6 +145,11 @@ impl SsdModel {
         self.dropout_position.store(step, Ordering::Relaxed);
     }
 
+    /// The same model, whose training passes convolve in f16 or do not. Evaluation is in f32 always.
+    pub fn with_half_convolutions(self, half: bool) -> Self {
+        Self { half, ..self }
+    }
+
     /// Runs the network. In [`Mode::Train`] the moving statistics are brought up to date.
     ///
     /// # Shapes
@@ -149,6 +158,7 @@ impl SsdModel {
         let mut pass = Pass::new(mode);
         if mode == Mode::Train {
             pass.dropout_seed = self.seed_of(self.dropout_position.fetch_add(1, Ordering::Relaxed));
+            pass.half = self.half;
         }
         self.run(self.preprocess(images), &mut pass)
     }

@@ -5,6 +5,7 @@ mod augmentation;
 mod augmentation_parity;
 mod class_heads;
 mod device_check;
+mod half_precision;
 mod model_steps;
 mod parity;
 mod step_features;

@@ -16,10 +16,10 @@ use crate::optimizer::{Optimizer, OptimizerSettings, UpdateRule};
 use crate::variable_rules::VariableRules;
 
 const IMAGES: usize = 5;
-const SIDE: usize = 64;
+pub(super) const SIDE: usize = 64;
 
 /// A quarter of MobileNet v1 whose batch normalization is frozen.
-fn model(normalize: bool) -> DetectionModel {
+pub(super) fn model(normalize: bool) -> DetectionModel {
     let text = format!(
         "ssd {{ num_classes: 2 image_resizer {{ fixed_shape_resizer {{ height: {SIDE} width: {SIDE} }} }}
            feature_extractor {{ type: 'ssd_mobilenet_v1' depth_multiplier: 0.25 min_depth: 8 conv_hyperparams {{
@@ -42,7 +42,7 @@ fn model(normalize: bool) -> DetectionModel {
 }
 
 /// Pictures with different numbers of boxes: none in the second.
-fn batch() -> (Vec<f32>, Vec<Groundtruth>) {
+pub(super) fn batch() -> (Vec<f32>, Vec<Groundtruth>) {
     let mut draws = Draws::new(3, 9, 0);
     let images = (0..IMAGES * 3 * SIDE * SIDE).map(|_| draws.within((0.0, 255.0))).collect();
     let truth = [2, 0, 1, 3, 1].map(|count| {
@@ -69,13 +69,13 @@ fn gradients(
     (GradientsParams::from_grads(total.backward(), model), values, share)
 }
 
-fn sgd(model: &DetectionModel, clip_norm: Option<f32>) -> Optimizer {
+pub(super) fn sgd(model: &DetectionModel, clip_norm: Option<f32>) -> Optimizer {
     let rule = UpdateRule::Momentum { momentum: 0.0 };
     Optimizer::new(OptimizerSettings { rule, clip_norm, moving_average_decay: None }, model.variable_infos())
 }
 
 /// The largest distance of two models' variables, in parts of the largest change from `before`.
-fn distance(
+pub(super) fn distance(
     one: &BTreeMap<String, HostTensor>,
     other: &BTreeMap<String, HostTensor>,
     before: &BTreeMap<String, HostTensor>,

@@ -73,7 +73,7 @@ impl FasterRcnnModel {
         let [batch, _, height, width] = images.dims();
         assert_eq!(batch, groundtruth.len(), "groundtruth for each picture of the batch");
         let groundtruth: Vec<Groundtruth> = groundtruth.iter().map(|truth| in_pixels(truth, [height, width])).collect();
-        let mut pass = Pass::new(Mode::Train);
+        let mut pass = Pass { half: self.half, ..Pass::new(Mode::Train) };
         if let Lot::Seeded(seed) = lot {
             pass.dropout_seed = seed;
         }

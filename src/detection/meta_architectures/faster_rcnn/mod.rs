@@ -152,6 +152,9 @@ pub struct FasterRcnnModel {
     /// Counts training passes, so that each draws anew; shared by clones.
     #[module(skip)]
     position: Arc<AtomicU64>,
+    /// Whether training passes convolve in f16.
+    #[module(skip)]
+    half: bool,
 }
 
 /// The layers of the first stage above the features.
@@ -181,6 +184,7 @@ impl FasterRcnnModel {
             box_predictor,
             settings: Arc::new(settings),
             position: Arc::new(AtomicU64::new(0)),
+            half: false,
         }
     }
 
@@ -202,6 +206,11 @@ impl FasterRcnnModel {
     /// Sets how many training steps lie behind, so that a resumed run draws the same.
     pub fn set_dropout_position(&self, step: u64) {
         self.position.store(step, Ordering::Relaxed);
+    }
+
+    /// The same model, whose training passes convolve in f16 or do not. Evaluation is in f32 always.
+    pub fn with_half_convolutions(self, half: bool) -> Self {
+        Self { half, ..self }
     }
 
     /// What the network wants to see of RGB in 0 to 255.
