@@ -4,8 +4,9 @@
 //! exactly those gradients that somebody waits for: the first convolution never computes that of the picture.
 
 use crate::activation::Activation;
-use crate::backend::{ChannelGradients, ConvGradients, KernelBackend, KernelGradients, NormState, Wanted};
+use crate::backend::{BlockState, ChannelGradients, ConvGradients, KernelBackend, KernelGradients, NormState, Wanted};
 use crate::crops::Crops;
+use crate::depthwise_block::BlockPlan;
 use crate::geometry::ConvGeometry;
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;
@@ -27,6 +28,10 @@ struct DepthwiseConv;
 /// Backward of batch normalization with its activation.
 #[derive(Debug)]
 struct NormActivation;
+
+/// Backward of a depthwise convolution between two batch normalizations.
+#[derive(Debug)]
+struct DepthwiseBlock;
 
 /// Backward of the affine map with its activation.
 #[derive(Debug)]
@@ -104,6 +109,28 @@ impl<B: KernelGradients> Backward<B, 3> for NormActivation {
         let ChannelGradients { x, scale, shift } =
             B::norm_activation_backward(NormState { x, gamma, beta, mean, variance, epsilon, activation }, gradient);
         for (parent, gradient) in ops.parents.iter().zip([Some(x), scale, shift]) {
+            if let (Some(node), Some(gradient)) = (parent, gradient) {
+                grads.register::<B>(node.id, gradient);
+            }
+        }
+    }
+}
+
+impl<B: KernelGradients> Backward<B, 6> for DepthwiseBlock {
+    /// The inputs through the checkpointer; the convolution's result and the statistics as the forward pass found them.
+    type State = ([NodeId; 6], FloatTensor<B>, [FloatTensor<B>; 4], BlockPlan);
+
+    fn backward(self, ops: Ops<Self::State, 6>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<B>(&ops.node);
+        let (inputs, z, [mean, variance, second_mean, second_variance], plan) = ops.state;
+        let [x, gamma, beta, weight, second_gamma, second_beta] =
+            inputs.map(|id| checkpointer.retrieve_node_output::<FloatTensor<B>>(id));
+        let norms = [[gamma, beta, mean, variance], [second_gamma, second_beta, second_mean, second_variance]];
+        let found = B::depthwise_block_backward(BlockState { x, weight, z, norms, plan }, gradient);
+        let [[gamma, beta], [second_gamma, second_beta]] = found.norms;
+        for (parent, gradient) in
+            ops.parents.iter().zip([found.x, gamma, beta, found.weight, second_gamma, second_beta])
+        {
             if let (Some(node), Some(gradient)) = (parent, gradient) {
                 grads.register::<B>(node.id, gradient);
             }
@@ -273,6 +300,46 @@ impl<B: KernelGradients, C: CheckpointStrategy> KernelBackend for Autodiff<B, C>
             }
         };
         (y, <FloatTensor<Self>>::new(mean), <FloatTensor<Self>>::new(variance))
+    }
+
+    fn depthwise_block(
+        x: FloatTensor<Self>,
+        first_gamma: FloatTensor<Self>,
+        first_beta: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        second_gamma: FloatTensor<Self>,
+        second_beta: FloatTensor<Self>,
+        plan: BlockPlan,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        let inputs = [x, first_gamma, first_beta, weight, second_gamma, second_beta];
+        let nodes = inputs.each_ref().map(|input| input.node());
+        let forward = |inputs: [FloatTensor<Self>; 6]| {
+            let [x, first_gamma, first_beta, weight, second_gamma, second_beta] =
+                inputs.map(|input| input.into_primitive());
+            B::depthwise_block(x, first_gamma, first_beta, weight, second_gamma, second_beta, plan)
+        };
+        let prepared = Backward::<B, 6>::prepare::<C>(DepthwiseBlock, nodes).compute_bound().stateful();
+        let (y, z, statistics) = match prepared {
+            OpsKind::Tracked(mut prep) => {
+                let kept = inputs.each_ref().map(|input| prep.checkpoint(input));
+                let (y, z, a, b, c, d) = forward(inputs);
+                let statistics = [a, b, c, d];
+                (prep.finish((kept, z.clone(), statistics.clone(), plan), y), z, statistics)
+            }
+            OpsKind::UnTracked(prep) => {
+                let (y, z, a, b, c, d) = forward(inputs);
+                (prep.finish(y), z, [a, b, c, d])
+            }
+        };
+        let [a, b, c, d] = statistics.map(<FloatTensor<Self>>::new);
+        (y, <FloatTensor<Self>>::new(z), a, b, c, d)
     }
 
     fn affine(

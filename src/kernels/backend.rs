@@ -8,6 +8,7 @@ use crate::activation::Activation;
 use crate::composed;
 use crate::cpu;
 use crate::crops::Crops;
+use crate::depthwise_block::BlockPlan;
 use crate::folded::FoldedPlan;
 use crate::geometry::ConvGeometry;
 use crate::update::Update;
@@ -49,6 +50,28 @@ pub(crate) trait KernelBackend: Backend {
         activation: Activation,
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
         composed::norm_activation::<Self>(x, gamma, beta, epsilon, activation)
+    }
+
+    /// Batch normalization, depthwise convolution, batch normalization: the result, that of the convolution, and mean and
+    /// biased variance of the first and of the second normalization.
+    #[allow(clippy::type_complexity)]
+    fn depthwise_block(
+        x: FloatTensor<Self>,
+        first_gamma: FloatTensor<Self>,
+        first_beta: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        second_gamma: FloatTensor<Self>,
+        second_beta: FloatTensor<Self>,
+        plan: BlockPlan,
+    ) -> (
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+        FloatTensor<Self>,
+    ) {
+        composed::depthwise_block::<Self>(x, [first_gamma, first_beta], weight, [second_gamma, second_beta], plan)
     }
 
     /// `activation(x · scale + shift)` for each channel.
@@ -178,6 +201,25 @@ pub(crate) struct NormState<B: Backend> {
     pub activation: Activation,
 }
 
+/// What [`KernelBackend::depthwise_block`] keeps for its backward pass. What goes into the convolution is worked out again.
+pub(crate) struct BlockState<B: Backend> {
+    pub x: FloatTensor<B>,
+    pub weight: FloatTensor<B>,
+    /// What came out of the convolution.
+    pub z: FloatTensor<B>,
+    /// Gamma, beta, mean and variance of the first and of the second normalization.
+    pub norms: [[FloatTensor<B>; 4]; 2],
+    pub plan: BlockPlan,
+}
+
+/// The gradients of [`KernelBackend::depthwise_block`].
+pub(crate) struct BlockGradients<B: Backend> {
+    pub x: Option<FloatTensor<B>>,
+    pub weight: Option<FloatTensor<B>>,
+    /// Gamma and beta of the first and of the second normalization.
+    pub norms: [[Option<FloatTensor<B>>; 2]; 2],
+}
+
 /// The backward operators; `gradient` is always that of the operator's result.
 pub(crate) trait KernelGradients: KernelBackend {
     /// Of [`KernelBackend::dense_conv`] and [`KernelBackend::dense_conv_bias`].
@@ -205,6 +247,11 @@ pub(crate) trait KernelGradients: KernelBackend {
     /// Of [`KernelBackend::norm_activation`].
     fn norm_activation_backward(state: NormState<Self>, gradient: FloatTensor<Self>) -> ChannelGradients<Self> {
         composed::norm_activation_backward::<Self>(state, gradient)
+    }
+
+    /// Of [`KernelBackend::depthwise_block`], all of them.
+    fn depthwise_block_backward(state: BlockState<Self>, gradient: FloatTensor<Self>) -> BlockGradients<Self> {
+        composed::depthwise_block_backward::<Self>(state, gradient)
     }
 
     /// Of [`KernelBackend::affine`].
@@ -302,6 +349,22 @@ impl KernelBackend for Flex {
             return composed::norm_activation::<Self>(x, gamma, beta, epsilon, activation);
         }
         cpu::norm_activation(x, gamma, beta, epsilon, activation)
+    }
+
+    fn depthwise_block(
+        x: FlexTensor,
+        first_gamma: FlexTensor,
+        first_beta: FlexTensor,
+        weight: FlexTensor,
+        second_gamma: FlexTensor,
+        second_beta: FlexTensor,
+        plan: BlockPlan,
+    ) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
+        let (first, second) = ([first_gamma, first_beta], [second_gamma, second_beta]);
+        if !is_f32(&[&x, &weight, &first[0], &first[1], &second[0], &second[1]]) {
+            return composed::depthwise_block::<Self>(x, first, weight, second, plan);
+        }
+        cpu::depthwise_block(x, first, weight, second, &plan)
     }
 
     fn affine(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, activation: Activation) -> FlexTensor {
@@ -425,6 +488,13 @@ impl KernelGradients for Flex {
             return composed::norm_activation_backward::<Self>(state, gradient);
         }
         cpu::norm_activation_backward(state, gradient)
+    }
+
+    fn depthwise_block_backward(state: BlockState<Self>, gradient: FlexTensor) -> BlockGradients<Self> {
+        if !is_f32(&[&state.x, &state.weight, &state.z, &gradient]) {
+            return composed::depthwise_block_backward::<Self>(state, gradient);
+        }
+        cpu::depthwise_block_backward(state, gradient)
     }
 
     fn affine_backward(

@@ -1,8 +1,11 @@
 //! The operators in terms of burn's own: what runs where this room has no kernel.
 
 use crate::activation::Activation;
-use crate::backend::{ChannelGradients, ConvGradients, NormState, Wanted};
+use crate::backend::{
+    BlockGradients, BlockState, ChannelGradients, ConvGradients, KernelBackend, KernelGradients, NormState, Wanted,
+};
 use crate::crops::Crops;
+use crate::depthwise_block::BlockPlan;
 use crate::geometry::{ConvGeometry, Padding};
 use crate::update::{ADAM_FIRST, ADAM_SECOND, Update, UpdateRule};
 use burn::backend::ops::{BatchNormTrain, ConvOptions, PadMode};
@@ -119,6 +122,50 @@ pub(crate) fn norm_activation_backward<B: Backend>(
     };
     let gradients = B::batch_norm_train_backward(x, gamma, mean, variance, epsilon.into(), gradient);
     ChannelGradients { x: gradients.x_grad, scale: Some(gradients.gamma_grad), shift: Some(gradients.beta_grad) }
+}
+
+/// Batch normalization, depthwise convolution, batch normalization; `first` and `second` are gamma and beta.
+#[allow(clippy::type_complexity)]
+pub(crate) fn depthwise_block<B: KernelBackend>(
+    x: FloatTensor<B>,
+    first: [FloatTensor<B>; 2],
+    weight: FloatTensor<B>,
+    second: [FloatTensor<B>; 2],
+    plan: BlockPlan,
+) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
+    let ([epsilon, of_second], [activation, second_activation]) = (plan.epsilon, plan.activation);
+    let [gamma, beta] = first;
+    let (x, first_mean, first_variance) = B::norm_activation(x, gamma, beta, epsilon, activation);
+    let z = B::depthwise_conv(x, weight, plan.geometry);
+    let [gamma, beta] = second;
+    let (y, mean, variance) = B::norm_activation(z.clone(), gamma, beta, of_second, second_activation);
+    (y, z, first_mean, first_variance, mean, variance)
+}
+
+/// Gradients of [`depthwise_block`].
+pub(crate) fn depthwise_block_backward<B: KernelGradients>(
+    state: BlockState<B>,
+    gradient: FloatTensor<B>,
+) -> BlockGradients<B> {
+    let BlockState { x, weight, z, norms, plan } = state;
+    let state_of = |x: FloatTensor<B>, norm: [FloatTensor<B>; 4], index: usize| {
+        let [gamma, beta, mean, variance] = norm;
+        let (epsilon, activation) = (plan.epsilon[index], plan.activation[index]);
+        NormState { x, gamma, beta, mean, variance, epsilon, activation }
+    };
+    let [first, second] = norms;
+    let second = B::norm_activation_backward(state_of(z, second, 1), gradient);
+    let [gamma, beta, mean, variance] = first.clone();
+    let between = B::batch_norm(x.clone(), gamma, beta, mean, variance, plan.epsilon[0].into());
+    let between = activate::<B>(between, plan.activation[0]);
+    let wanted = Wanted { x: true, parameters: true, bias: false };
+    let conv = B::depthwise_conv_backward(between, weight, second.x, plan.geometry, wanted);
+    let first = conv.x.map(|gradient| B::norm_activation_backward(state_of(x, first, 0), gradient));
+    let (of_x, of_first) = match first {
+        Some(ChannelGradients { x, scale, shift }) => (Some(x), [scale, shift]),
+        None => (None, [None, None]),
+    };
+    BlockGradients { x: of_x, weight: conv.weight, norms: [of_first, [second.scale, second.shift]] }
 }
 
 /// `activation(x · scale + shift)`.

@@ -390,6 +390,11 @@ pub fn trace(work: impl FnOnce()) -> Vec<LayerShape> {
     calls
 }
 
+/// Whether this thread collects shapes at the moment.
+pub(crate) fn is_tracing() -> bool {
+    CALLS.with_borrow(Option::is_some)
+}
+
 /// Zeros in the shape of the result, where this thread traces; the layer is then noted.
 pub(crate) fn traced<const D: usize>(x: &Tensor<D>, shape: impl FnOnce() -> LayerShape) -> Option<Tensor<4>> {
     CALLS.with_borrow_mut(|calls| {

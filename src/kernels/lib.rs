@@ -26,6 +26,7 @@ mod backend;
 mod composed;
 mod cpu;
 mod crops;
+mod depthwise_block;
 mod folded;
 mod geometry;
 mod layer_shape;
@@ -36,6 +37,7 @@ mod tests;
 
 pub use activation::Activation;
 pub use cpu::buffer::release_unused_memory;
+pub use depthwise_block::{Norm, Statistics, depthwise_block};
 pub use folded::FoldedConv;
 pub use geometry::{Padding, dilated_size};
 pub use layer_shape::{LayerShape, Window, trace};

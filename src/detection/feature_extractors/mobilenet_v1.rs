@@ -93,12 +93,20 @@ impl MobileNetV1 {
     /// See [`super::Network::forward`].
     pub fn forward(&self, images: Tensor<4>, pass: &mut Pass<'_>) -> Vec<Tensor<4>> {
         let mut maps = Vec::with_capacity(self.endpoints.len());
-        let mut x = images;
-        for (i, layer) in self.layers.iter().enumerate() {
-            x = layer.forward(x, pass);
+        let (mut x, mut i) = (images, 0);
+        while i < self.layers.len() {
+            // What nobody else wants goes through the depthwise layer at once.
+            x = match self.layers.get(i + 1) {
+                Some(next) if next.is_depthwise() && !self.endpoints.contains(&i) => {
+                    i += 1;
+                    self.layers[i - 1].forward_through(next, x, pass)
+                }
+                _ => self.layers[i].forward(x, pass),
+            };
             if self.endpoints.contains(&i) {
                 maps.push(x.clone());
             }
+            i += 1;
         }
         maps
     }

@@ -118,16 +118,29 @@ struct ExpandedConv {
 }
 
 impl ExpandedConv {
-    /// The result, and the widened input.
-    fn forward(&self, x: Tensor<4>, pass: &mut Pass<'_>) -> (Tensor<4>, Tensor<4>) {
-        let input = x.clone();
-        let widened = match &self.expand {
-            Some(expand) => expand.forward(x, pass),
-            None => x,
+    /// The result, and the widened input where it is wanted.
+    fn forward(&self, x: Tensor<4>, wants_widened: bool, pass: &mut Pass<'_>) -> (Tensor<4>, Option<Tensor<4>>) {
+        let input = self.residual.then(|| x.clone());
+        let (y, widened) = match &self.expand {
+            Some(expand) if !wants_widened => (expand.forward_through(&self.depthwise, x, pass), None),
+            expand => {
+                let widened = match expand {
+                    Some(expand) => expand.forward(x, pass),
+                    None => x,
+                };
+                (self.depthwise.forward(widened.clone(), pass), Some(widened))
+            }
         };
-        let y = self.depthwise.forward(widened.clone(), pass);
+        (self.finish(y, input, pass), widened)
+    }
+
+    /// The result, from what the depthwise convolution made.
+    fn finish(&self, y: Tensor<4>, input: Option<Tensor<4>>, pass: &mut Pass<'_>) -> Tensor<4> {
         let y = self.project.forward(y, pass);
-        (if self.residual { y + input } else { y }, widened)
+        match input {
+            Some(input) => y + input,
+            None => y,
+        }
     }
 
     fn layers(&self) -> impl Iterator<Item = &ConvLayer> {
@@ -175,15 +188,30 @@ impl MobileNetV2 {
     /// See [`super::Network::forward`].
     pub fn forward(&self, images: Tensor<4>, pass: &mut Pass<'_>) -> Vec<Tensor<4>> {
         let mut maps = Vec::with_capacity(self.endpoints.len());
-        let mut give = |endpoint: MobileNetV2Endpoint, x: &Tensor<4>| {
-            if self.endpoints.contains(&endpoint) {
+        let wanted = |endpoint| self.endpoints.contains(&endpoint);
+        let mut give = |endpoint, x: &Tensor<4>| {
+            if wanted(endpoint) {
                 maps.push(x.clone());
             }
         };
-        let mut x = self.first.forward(images, pass);
+        let mut x = images;
         for (i, block) in self.blocks.iter().enumerate() {
-            let (y, widened) = block.forward(x, pass);
-            give(MobileNetV2Endpoint::Expansion(i + 2), &widened);
+            let wants_widened = wanted(MobileNetV2Endpoint::Expansion(i + 2));
+            let (y, widened) = match i {
+                // The first block widens nothing, so its depthwise convolution follows the first layer.
+                0 if block.expand.is_none() && !block.residual && !wants_widened => {
+                    let y = self.first.forward_through(&block.depthwise, x, pass);
+                    (block.finish(y, None, pass), None)
+                }
+                0 => {
+                    let x = self.first.forward(x, pass);
+                    block.forward(x, wants_widened, pass)
+                }
+                _ => block.forward(x, wants_widened, pass),
+            };
+            if let Some(widened) = &widened {
+                give(MobileNetV2Endpoint::Expansion(i + 2), widened);
+            }
             give(MobileNetV2Endpoint::Layer(i + 2), &y);
             x = y;
         }

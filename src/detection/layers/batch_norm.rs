@@ -4,7 +4,7 @@
 //! towards the mean and the *unbiased* variance, as TensorFlow's fused operator has it. In
 //! evaluation, and where the layer is frozen, the moving statistics normalize and stay.
 
-use boxwright_kernels::{Activation, affine_activation, batch_norm_train};
+use boxwright_kernels::{Activation, Norm, Statistics, affine_activation};
 use burn::module::{Module, Param};
 use burn::tensor::{Device, Tensor};
 
@@ -68,18 +68,33 @@ impl BatchNorm {
 
     /// Normalizes and activates. In [`Mode::Train`] the moving statistics are brought up to date.
     pub fn forward(&self, x: Tensor<4>, activation: Activation, mode: Mode) -> Tensor<4> {
-        if mode == Mode::Train && self.params.train {
+        if self.is_by_batch(mode) {
             let [batch, _, height, width] = x.dims();
-            let (gamma, beta) = self.gamma_and_beta(&x.device());
-            let (y, mean, variance) = batch_norm_train(x, gamma, beta, self.params.epsilon, activation);
-            let count = (batch * height * width) as f64;
-            let bessel = (count / (count - 1.0).max(1.0)) as f32;
-            self.moving_mean.update(mean, self.params.decay);
-            self.moving_variance.update(variance * bessel, self.params.decay);
+            let (y, found) = self.norm(&x.device(), activation).forward(x);
+            self.update(found, batch * height * width);
             return y;
         }
         let (scale, shift) = self.affine();
         affine_activation(x, scale, shift, activation)
+    }
+
+    /// Whether the batch's own statistics normalize.
+    pub(super) fn is_by_batch(&self, mode: Mode) -> bool {
+        mode == Mode::Train && self.params.train
+    }
+
+    /// The normalization by the batch's own statistics, as the kernels want it.
+    pub(super) fn norm(&self, device: &Device, activation: Activation) -> Norm {
+        let (gamma, beta) = self.gamma_and_beta(device);
+        Norm { gamma, beta, epsilon: self.params.epsilon, activation }
+    }
+
+    /// Moves the moving statistics towards what was found in `count` values a channel.
+    pub(super) fn update(&self, found: Statistics, count: usize) {
+        let count = count as f64;
+        let bessel = (count / (count - 1.0).max(1.0)) as f32;
+        self.moving_mean.update(found.mean, self.params.decay);
+        self.moving_variance.update(found.variance * bessel, self.params.decay);
     }
 
     /// What the moving statistics make of it: a factor and a summand for each channel.

@@ -95,6 +95,11 @@ impl ConvLayer {
         &self.spec.scope
     }
 
+    /// Whether each channel has a kernel of its own and nothing else.
+    pub fn is_depthwise(&self) -> bool {
+        self.spec.depthwise
+    }
+
     /// Channels that come out.
     pub fn out_channels(&self) -> usize {
         self.weights.lazy_shape()[0]

@@ -9,6 +9,7 @@ mod batch_norm;
 mod conv;
 mod folded;
 mod fully_connected;
+mod pair;
 mod shared_conv;
 
 pub use batch_norm::{BatchNorm, BatchNormParams};

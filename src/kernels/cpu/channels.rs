@@ -41,7 +41,7 @@ pub(crate) struct ChannelMap<'a> {
 
 /// The map of one channel.
 #[derive(Clone, Copy)]
-struct Map {
+pub(super) struct Map {
     center: f32,
     scale: f32,
     shift: f32,
@@ -50,6 +50,11 @@ struct Map {
 }
 
 impl Map {
+    /// Batch normalization of a channel with this mean, factor, inverse deviation and summand.
+    pub(super) fn normalizing([mean, gamma, normalizer, beta]: [f32; 4], activation: Activation) -> Self {
+        Self { center: mean, scale: gamma * normalizer, shift: beta, ..Self::identity(activation) }
+    }
+
     fn identity(activation: Activation) -> Self {
         let (low, high) = activation.limits();
         Self { center: 0.0, scale: 1.0, shift: 0.0, low, high }
@@ -95,15 +100,15 @@ pub(crate) fn inverse_deviation(variance: f32, epsilon: f32) -> f32 {
 
 /// Count, mean and sum of squared deviations of some values.
 #[derive(Clone, Copy, Default)]
-struct Moments {
+pub(super) struct Moments {
     count: f64,
-    mean: f64,
+    pub(super) mean: f64,
     deviations: f64,
 }
 
 impl Moments {
     #[inline(always)]
-    fn merge(&mut self, other: Self) {
+    pub(super) fn merge(&mut self, other: Self) {
         let count = self.count + other.count;
         if count == 0.0 {
             return;
@@ -114,7 +119,7 @@ impl Moments {
         self.count = count;
     }
 
-    fn variance(&self) -> f64 {
+    pub(super) fn variance(&self) -> f64 {
         (self.deviations / self.count.max(1.0)).max(0.0)
     }
 }
@@ -221,12 +226,38 @@ fn gradient_sums_body<I: Isa>(gradient: &[f32], x: &[f32], map: Map) -> (f64, f6
     total
 }
 
-/// `gradient = masked gradient · scale + (x − center) · slope + offset`.
+/// What the gradient of a normalized channel loses because mean and deviation depend on every x of it:
+/// `(x − center) · slope + offset`.
+#[derive(Clone, Copy)]
+pub(super) struct Correction {
+    slope: f32,
+    offset: f32,
+}
+
+impl Correction {
+    /// From what [`gradient_sums`] has found over the `count` values of the channel.
+    pub(super) fn new(map: Map, normalizer: f32, (of_shift, of_scale): (f64, f64), count: usize) -> Self {
+        let normalizer = f64::from(normalizer);
+        let each = -f64::from(map.scale) / count.max(1) as f64;
+        Self { slope: (each * of_scale * normalizer * normalizer) as f32, offset: (each * of_shift) as f32 }
+    }
+}
+
+/// `gradient = masked gradient · scale + correction`.
 #[inline(always)]
-fn gradient_body<I: Isa>(gradient: &mut [f32], x: &[f32], map: Map, slope: f32, offset: f32) {
+fn gradient_body<I: Isa>(gradient: &mut [f32], x: &[f32], map: Map, correction: Correction) {
     for (gradient, &x) in gradient.iter_mut().zip(x) {
-        let correction = I::multiply_add(x - map.center, slope, offset);
+        let correction = I::multiply_add(x - map.center, correction.slope, correction.offset);
         *gradient = I::multiply_add(map.masked::<I>(*gradient, x), map.scale, correction);
+    }
+}
+
+/// [`gradient_body`] into other memory.
+#[inline(always)]
+fn gradient_other_body<I: Isa>(target: &mut [f32], gradient: &[f32], x: &[f32], map: Map, correction: Correction) {
+    for ((target, &gradient), &x) in target.iter_mut().zip(gradient).zip(x) {
+        let correction = I::multiply_add(x - map.center, correction.slope, correction.offset);
+        *target = I::multiply_add(map.masked::<I>(gradient, x), map.scale, correction);
     }
 }
 
@@ -272,16 +303,17 @@ fn hard_swish_gradient_body<I: Isa>(gradient: &mut [f32], x: &[f32]) {
 vectorized!(fn hard_swish_of(y: &mut [f32], x: &[f32]) = hard_swish_body);
 vectorized!(fn hard_swish_over(values: &mut [f32]) = hard_swish_in_place_body);
 vectorized!(fn hard_swish_slope(gradient: &mut [f32], x: &[f32]) = hard_swish_gradient_body);
-vectorized!(fn moments_of(values: &[f32]) -> Moments = moments_body);
+vectorized!(pub(super) fn moments_of(values: &[f32]) -> Moments = moments_body);
 vectorized!(fn sum_of(values: &[f32]) -> f64 = sum_body);
-vectorized!(fn apply_map(y: &mut [f32], x: &[f32], map: Map) = apply_body);
+vectorized!(pub(super) fn apply_map(y: &mut [f32], x: &[f32], map: Map) = apply_body);
 vectorized!(fn apply_map_in_place(values: &mut [f32], map: Map) = apply_in_place_body);
-vectorized!(fn gradient_sums(gradient: &[f32], x: &[f32], map: Map) -> (f64, f64) = gradient_sums_body);
-vectorized!(fn apply_gradient(gradient: &mut [f32], x: &[f32], map: Map, slope: f32, offset: f32) = gradient_body);
+vectorized!(pub(super) fn gradient_sums(gradient: &[f32], x: &[f32], map: Map) -> (f64, f64) = gradient_sums_body);
+vectorized!(pub(super) fn apply_gradient(gradient: &mut [f32], x: &[f32], map: Map, correction: Correction) = gradient_body);
+vectorized!(pub(super) fn gradient_of(target: &mut [f32], gradient: &[f32], x: &[f32], map: Map, correction: Correction) = gradient_other_body);
 vectorized!(fn scale_gradient(gradient: &mut [f32], x: &[f32], map: Map) = scaled_gradient_body);
 
 /// The planes of each channel, image by image.
-fn by_channel(values: &mut [f32], planes: Planes) -> Vec<Vec<&mut [f32]>> {
+pub(super) fn by_channel(values: &mut [f32], planes: Planes) -> Vec<Vec<&mut [f32]>> {
     let mut channels: Vec<_> = (0..planes.channels).map(|_| Vec::with_capacity(planes.batch)).collect();
     if !values.is_empty() {
         for (index, plane) in values.chunks_exact_mut(planes.size).enumerate() {
@@ -292,7 +324,7 @@ fn by_channel(values: &mut [f32], planes: Planes) -> Vec<Vec<&mut [f32]>> {
 }
 
 /// The plane of one channel in one image.
-fn plane(values: &[f32], planes: Planes, image: usize, channel: usize) -> &[f32] {
+pub(super) fn plane(values: &[f32], planes: Planes, image: usize, channel: usize) -> &[f32] {
     let start = (image * planes.channels + channel) * planes.size;
     &values[start..start + planes.size]
 }
@@ -318,12 +350,8 @@ pub(crate) fn normalize(
             }
             *mean = moments.mean as f32;
             *variance = moments.variance() as f32;
-            let map = Map {
-                center: *mean,
-                scale: gamma[channel] * inverse_deviation(*variance, epsilon),
-                shift: beta[channel],
-                ..Map::identity(activation)
-            };
+            let normalizer = inverse_deviation(*variance, epsilon);
+            let map = Map::normalizing([*mean, gamma[channel], normalizer, beta[channel]], activation);
             // Backwards: the images that were read last are the ones that the cache still holds.
             for (image, y) in of_y.into_iter().enumerate().rev() {
                 apply_map(y, plane(x, planes, image, channel), map);
@@ -400,18 +428,14 @@ fn backward_channel(
         }
         return (of_scale as f32, of_shift as f32);
     };
-    // The mean and the deviation depend on every x of the channel: their share of the gradient is a constant and a
-    // multiple of the centered x.
-    let normalizer = f64::from(normalizer[channel]);
-    let each = -f64::from(of_channel.scale) / (planes.batch * planes.size).max(1) as f64;
-    let slope = (each * of_scale * normalizer * normalizer) as f32;
-    let offset = (each * of_shift) as f32;
+    let normalizer = normalizer[channel];
+    let correction = Correction::new(of_channel, normalizer, (of_shift, of_scale), planes.batch * planes.size);
     // Backwards, as in `normalize`.
     for (image, gradient) in gradients.into_iter().enumerate().rev() {
         let x = plane(x, planes, image, channel);
-        apply_gradient(gradient, x, of_channel, slope, offset);
+        apply_gradient(gradient, x, of_channel, correction);
     }
-    ((of_scale * normalizer) as f32, of_shift as f32)
+    ((of_scale * f64::from(normalizer)) as f32, of_shift as f32)
 }
 
 /// The sum of each channel over the batch.

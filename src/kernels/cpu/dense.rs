@@ -14,6 +14,7 @@ use super::buffer::Buffer;
 use super::gather::{Gather, Segment};
 use super::matrix::{Matrix, MatrixMut, multiply};
 use super::shared::Shared;
+use super::transpose::transpose;
 use crate::geometry::ConvGeometry;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -300,16 +301,14 @@ pub(crate) fn weight_gradient(
 /// The gradient of a 1×1 convolution's weight, from planes as they lie.
 fn pointwise_weight(of_weight: &mut [f32], x: &[f32], gradient: &[f32], batch: usize, [out, depth]: [usize; 2]) {
     let size = x.len() / (batch * depth);
-    let image = |index: usize, rows: Range<usize>| {
+    let add_image = |sum: &mut MatrixMut, accumulate: bool, index: usize, rows: Range<usize>| {
         let of_y = &gradient[(index * out + rows.start) * size..(index * out + rows.end) * size];
         let of_x = &x[index * depth * size..(index + 1) * depth * size];
-        (Matrix::new(of_y, rows.len(), size, size), Matrix::new(of_x, depth, size, size).transposed())
+        multiply_rows(sum, accumulate, Matrix::new(of_y, rows.len(), size, size), of_x, [depth, size]);
     };
     if batch * of_weight.len() <= SHARED_VALUES {
         add_shares(of_weight, batch, |share, index| {
-            let (gradient, x) = image(index, 0..out);
-            let mut share = MatrixMut::new(share, out, depth, depth);
-            multiply(&mut share, false, gradient, x);
+            add_image(&mut MatrixMut::new(share, out, depth, depth), false, index, 0..out);
         });
     } else {
         let rows = out.div_ceil(SHARES);
@@ -318,10 +317,23 @@ fn pointwise_weight(of_weight: &mut [f32], x: &[f32], gradient: &[f32], batch: u
             let count = values.len() / depth;
             let mut values = MatrixMut::new(values, count, depth, depth);
             for index in 0..batch {
-                let (gradient, x) = image(index, first..first + count);
-                multiply(&mut values, index > 0, gradient, x);
+                add_image(&mut values, index > 0, index, first..first + count);
             }
         });
+    }
+}
+
+/// `product = left · rightᵀ`, or added to it, where `right` has `rows` rows of `width` values. Its transposed copy is made for
+/// so many values at a time as the cache holds.
+fn multiply_rows(product: &mut MatrixMut, accumulate: bool, left: Matrix, right: &[f32], [rows, width]: [usize; 2]) {
+    let pieces = width.div_ceil((TILE_VALUES / 2 / rows.max(1)).max(64));
+    let piece = width.div_ceil(pieces.max(1));
+    let mut columns = Buffer::new(piece * rows);
+    for start in (0..width).step_by(piece.max(1)) {
+        let len = piece.min(width - start);
+        transpose(&mut columns, &right[start..], [rows, len], width);
+        let right = Matrix::new(&columns, len, rows, rows);
+        multiply(product, accumulate || start > 0, left.columns(start..start + len), right);
     }
 }
 
@@ -417,8 +429,7 @@ impl<'a> WeightGradient<'a> {
             let columns = &mut columns[..depth * width];
             let segments = self.gather.segments(tile.clone());
             self.gather.fill(columns, width, self.x, &segments, channels.clone());
-            let columns = Matrix::new(columns, depth, width, width);
-            multiply(part, index > 0, self.rows(tile), columns.transposed());
+            multiply_rows(part, index > 0, self.rows(tile), columns, [depth, width]);
         }
     }
 }

@@ -28,7 +28,7 @@ const UNROLLED: usize = 4 * LANES;
 const SLACK: usize = UNROLLED;
 
 /// Where everything lies in the scratch memory.
-struct Layout {
+pub(super) struct Layout {
     geometry: ConvGeometry,
     /// Rows and columns before the output gradient in its padded plane: the farthest that a tap looks back.
     back: [usize; 2],
@@ -40,13 +40,13 @@ struct Layout {
 
 /// A term of a line: `weight` × the line that starts at `offset`.
 #[derive(Clone, Copy)]
-struct Tap {
+pub(super) struct Tap {
     offset: usize,
     weight: f32,
 }
 
 impl Layout {
-    fn new(geometry: &ConvGeometry) -> Self {
+    pub(super) fn new(geometry: &ConvGeometry) -> Self {
         let back = [0, 1].map(|axis| (geometry.kernel[axis] - 1) / geometry.stride[axis]);
         let padded = geometry.padded();
         let phase = [0, 1].map(|axis| padded[axis].div_ceil(geometry.stride[axis]));
@@ -85,7 +85,7 @@ impl Layout {
     }
 
     /// The taps of the forward direction.
-    fn forward_taps(&self, weights: &[f32], taps: &mut Vec<Tap>) {
+    pub(super) fn forward_taps(&self, weights: &[f32], taps: &mut Vec<Tap>) {
         let [kernel_h, kernel_w] = self.geometry.kernel;
         taps.clear();
         taps.extend(weights.iter().enumerate().map(|(index, &weight)| {
@@ -259,7 +259,7 @@ fn forward_body<I: Isa>(
         }
         for row in 0..rows {
             let line = &line[row * layout.width..][..columns];
-            output[(first_row + row) * columns..][..columns].copy_from_slice(line);
+            copy_run(&mut output[(first_row + row) * columns..][..columns], line);
         }
     }
 }
@@ -299,7 +299,7 @@ fn backward_body<I: Isa>(layout: &Layout, taps: &[Vec<Tap>], gradient: &[f32], b
 #[inline(always)]
 fn join_row<I: Isa>(layout: &Layout, bands: &[f32], left: usize, target: &mut [f32]) {
     match layout.geometry.stride[1] {
-        1 => target.copy_from_slice(&bands[left..left + target.len()]),
+        1 => copy_run(target, &bands[left..left + target.len()]),
         2 => {
             let (even, odd) = (bands, &bands[layout.band()..]);
             let (first, second) = if left.is_multiple_of(2) {
@@ -337,11 +337,11 @@ fn weight_body<I: Isa>(layout: &Layout, gradient: &[f32], phases: &[f32], weight
 
 /// Copies the output gradient into its padded plane, whose borders are zero already.
 #[inline(always)]
-fn pad_gradient(layout: &Layout, gradient: &[f32], padded: &mut [f32]) {
+fn pad_body<I: Isa>(layout: &Layout, gradient: &[f32], padded: &mut [f32]) {
     let columns = layout.geometry.output[1];
     for (row, values) in gradient.chunks_exact(columns).enumerate() {
         let start = (row + layout.back[0]) * layout.width + layout.back[1];
-        padded[start..start + columns].copy_from_slice(values);
+        copy_run(&mut padded[start..start + columns], values);
     }
 }
 
@@ -372,7 +372,42 @@ vectorized!(fn weight_plane(
     phases: &[f32],
     weights: &mut [f32],
 ) = weight_body);
+vectorized!(fn pad_gradient(layout: &Layout, gradient: &[f32], padded: &mut [f32]) = pad_body);
 vectorized!(fn split_plane(layout: &Layout, plane: &[f32], phases: &mut [f32]) = split_body);
+
+/// The scratch memory of one forward task.
+pub(super) struct ForwardScratch<'a> {
+    layout: &'a Layout,
+    phases: Buffer,
+    band: Buffer,
+    taps: Vec<Tap>,
+}
+
+impl<'a> ForwardScratch<'a> {
+    pub(super) fn new(layout: &'a Layout) -> Self {
+        Self {
+            layout,
+            phases: Buffer::zeroed(layout.phases() * layout.plane() + SLACK),
+            band: Buffer::new(layout.band()),
+            taps: Vec::new(),
+        }
+    }
+
+    /// The weights of the next planes.
+    pub(super) fn set_kernel(&mut self, weights: &[f32]) {
+        self.layout.forward_taps(weights, &mut self.taps);
+    }
+
+    /// The convolution of a plane.
+    pub(super) fn convolve(&mut self, plane: &[f32], output: &mut [f32]) {
+        self.convolve_and(plane, output, None);
+    }
+
+    /// The convolution of a plane, with a bias and an activation where there is a finish.
+    fn convolve_and(&mut self, plane: &[f32], output: &mut [f32], finish: Option<(f32, Activation)>) {
+        forward_plane(self.layout, &self.taps, plane, &mut self.phases, &mut self.band, output, finish);
+    }
+}
 
 /// Planes of one task: enough tasks for every thread to be busy to the end, few enough to share scratch memory.
 fn planes_per_task(planes: usize) -> usize {
@@ -398,16 +433,14 @@ pub(crate) fn forward_with(
     let (input, output) = (geometry.input[0] * geometry.input[1], geometry.output[0] * geometry.output[1]);
     let each = planes_per_task(y.len() / output);
     y.par_chunks_mut(each * output).enumerate().with_max_len(1).for_each(|(task, y)| {
-        let mut phases = Buffer::zeroed(layout.phases() * layout.plane() + SLACK);
-        let mut band = Buffer::new(layout.band());
-        let mut taps = Vec::with_capacity(kernel);
+        let mut scratch = ForwardScratch::new(&layout);
         for (index, y) in y.chunks_exact_mut(output).enumerate() {
             let plane = task * each + index;
             let channel = plane % channels;
-            layout.forward_taps(&weights[channel * kernel..(channel + 1) * kernel], &mut taps);
+            scratch.set_kernel(&weights[channel * kernel..(channel + 1) * kernel]);
             let x = &x[plane * input..(plane + 1) * input];
             let finish = epilogue.map(|epilogue| (epilogue.bias[channel], epilogue.activation));
-            forward_plane(&layout, &taps, x, &mut phases, &mut band, y, finish);
+            scratch.convolve_and(x, y, finish);
         }
     });
 }
@@ -469,7 +502,7 @@ fn chunks<'a>(values: Option<&'a mut [f32]>, size: usize) -> Box<dyn Iterator<It
 }
 
 /// The scratch memory of one backward task.
-struct Scratch<'a> {
+pub(super) struct Scratch<'a> {
     layout: &'a Layout,
     gradient: Buffer,
     phases: Buffer,
@@ -478,7 +511,7 @@ struct Scratch<'a> {
 }
 
 impl<'a> Scratch<'a> {
-    fn new(layout: &'a Layout) -> Self {
+    pub(super) fn new(layout: &'a Layout) -> Self {
         Self {
             layout,
             gradient: Buffer::zeroed(layout.plane() + SLACK),
@@ -489,11 +522,11 @@ impl<'a> Scratch<'a> {
     }
 
     /// Takes the output gradient of the next plane.
-    fn load(&mut self, gradient: &[f32]) {
+    pub(super) fn load(&mut self, gradient: &[f32]) {
         pad_gradient(self.layout, gradient, &mut self.gradient);
     }
 
-    fn input_gradient(&mut self, weights: &[f32], plane: &mut [f32]) {
+    pub(super) fn input_gradient(&mut self, weights: &[f32], plane: &mut [f32]) {
         let columns = self.layout.geometry.stride[1];
         for (phase, taps) in self.taps.iter_mut().enumerate() {
             self.layout.backward_taps([phase / columns, phase % columns], weights, taps);
@@ -501,7 +534,7 @@ impl<'a> Scratch<'a> {
         backward_plane(self.layout, &self.taps, &self.gradient, &mut self.band, plane);
     }
 
-    fn weight_gradient(&mut self, plane: &[f32], weights: &mut [f32]) {
+    pub(super) fn weight_gradient(&mut self, plane: &[f32], weights: &mut [f32]) {
         split_plane(self.layout, plane, &mut self.phases);
         weight_plane(self.layout, &self.gradient, &self.phases, weights);
     }

@@ -34,6 +34,21 @@ impl<'a> Matrix<'a> {
         }
     }
 
+    /// Some of the columns.
+    pub fn columns(self, columns: Range<usize>) -> Self {
+        let count = self.columns;
+        assert!(
+            columns.start <= columns.end && columns.end <= count,
+            "columns {columns:?} of a matrix that has {count}"
+        );
+        let empty = columns.is_empty() || self.rows == 0;
+        Self {
+            values: if empty { &[] } else { &self.values[columns.start * self.column_stride..] },
+            columns: columns.len(),
+            ..self
+        }
+    }
+
     /// The transposed matrix, without a copy.
     pub fn transposed(self) -> Self {
         Self {

@@ -2,24 +2,27 @@
 //!
 //! [`dense`] brings convolutions to matrix products, [`packed`] does so with weights that do not change any more,
 //! [`depthwise`] and [`pool`] work plane by plane, [`channels`] holds the
-//! element-wise operators and their statistics, [`update`] those of an optimizer; below them are [`matrix`] (the product), [`gather`] (which pixels
-//! meet which weights), [`simd`] (one body, several instruction sets) and [`buffer`] (memory for results).
+//! element-wise operators and their statistics, [`depthwise_block`] strings the two together, [`update`] those of an optimizer; below them are [`matrix`] (the product), [`gather`] (which pixels
+//! meet which weights), [`transpose`] (rows as columns), [`simd`] (one body, several instruction sets) and [`buffer`] (memory for results).
 
 pub(crate) mod buffer;
 mod channels;
 mod dense;
 mod depthwise;
+mod depthwise_block;
 mod gather;
 mod matrix;
 pub(crate) mod packed;
 mod pool;
 mod shared;
 mod simd;
+mod transpose;
 mod update;
 
 use crate::activation::Activation;
-use crate::backend::{ChannelGradients, ConvGradients, NormState, Wanted};
+use crate::backend::{BlockGradients, BlockState, ChannelGradients, ConvGradients, NormState, Wanted};
 use crate::crops::Crops;
+use crate::depthwise_block::BlockPlan;
 use crate::folded::FoldedPlan;
 use crate::geometry::ConvGeometry;
 use crate::update::Update;
@@ -29,6 +32,7 @@ use burn::backend::TensorMetadata;
 use burn::backend::flex::FlexTensor;
 use burn::tensor::Shape;
 use channels::{ChannelMap, Planes};
+use depthwise_block::{Block, NormParameters};
 
 /// The elements of a contiguous tensor.
 fn elements(tensor: &FlexTensor) -> &[f32] {
@@ -224,6 +228,64 @@ pub(crate) fn norm_activation_backward(state: NormState<Flex>, gradient: FlexTen
         scale: Some(of_gamma.into_tensor(per_channel.clone())),
         shift: Some(of_beta.into_tensor(per_channel)),
     }
+}
+
+#[allow(clippy::type_complexity)]
+pub(crate) fn depthwise_block(
+    x: FlexTensor,
+    first: [FlexTensor; 2],
+    weight: FlexTensor,
+    second: [FlexTensor; 2],
+    plan: &BlockPlan,
+) -> (FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor, FlexTensor) {
+    let (x, weight, norms) = (contiguous(x), contiguous(weight), [first, second].map(|norm| norm.map(contiguous)));
+    let [batch, channels, _, _] = x.shape().dims();
+    let [height, width] = plan.geometry.output;
+    let shape = Shape::new([batch, channels, height, width]);
+    let (mut y, mut z) = (Buffer::new(shape.num_elements()), Buffer::new(shape.num_elements()));
+    let norms = norms.each_ref().map(|[gamma, beta]| NormParameters { gamma: elements(gamma), beta: elements(beta) });
+    let block = Block { x: elements(&x), weights: elements(&weight), norms, plan, batch };
+    let found = block.forward(&mut y, &mut z);
+    let statistic = |norm: usize, which: usize| per_channel(found.iter().map(|found| found[norm][which]));
+    (
+        y.into_tensor(shape.clone()),
+        z.into_tensor(shape),
+        statistic(0, 0),
+        statistic(0, 1),
+        statistic(1, 0),
+        statistic(1, 1),
+    )
+}
+
+pub(crate) fn depthwise_block_backward(state: BlockState<Flex>, gradient: FlexTensor) -> BlockGradients<Flex> {
+    let [x, weight, z, gradient] = [state.x, state.weight, state.z, gradient].map(contiguous);
+    let [first, second] = state.norms.map(|norm| norm.map(contiguous));
+    let found: Vec<_> = (0..weight.shape()[0])
+        .map(|channel| [&first, &second].map(|norm| [elements(&norm[2])[channel], elements(&norm[3])[channel]]))
+        .collect();
+    let norms =
+        [&first, &second].map(|[gamma, beta, ..]| NormParameters { gamma: elements(gamma), beta: elements(beta) });
+    let block = Block { x: elements(&x), weights: elements(&weight), norms, plan: &state.plan, batch: x.shape()[0] };
+    let mut of_x = Buffer::new(x.shape().num_elements());
+    let gradients = block.backward(&mut of_x, elements(&gradient), elements(&z), &found);
+    let parameter = |norm: usize, which: usize| Some(per_channel(gradients.iter().map(|of| of.norms[norm][which])));
+    let mut of_weight = Buffer::new(weight.shape().num_elements());
+    for (target, found) in of_weight.iter_mut().zip(gradients.iter().flat_map(|of| &of.weights)) {
+        *target = *found;
+    }
+    BlockGradients {
+        norms: [[parameter(0, 0), parameter(0, 1)], [parameter(1, 0), parameter(1, 1)]],
+        x: Some(of_x.into_tensor(x.shape())),
+        weight: Some(of_weight.into_tensor(weight.shape())),
+    }
+}
+
+/// One value for each channel.
+fn per_channel(values: impl ExactSizeIterator<Item = f32>) -> FlexTensor {
+    let mut tensor = Buffer::new(values.len());
+    let shape = Shape::new([values.len()]);
+    tensor.iter_mut().zip(values).for_each(|(target, value)| *target = value);
+    tensor.into_tensor(shape)
 }
 
 pub(crate) fn affine(x: FlexTensor, scale: FlexTensor, shift: FlexTensor, activation: Activation) -> FlexTensor {

@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::time::Instant;
 
-use boxwright_kernels::{Activation, Padding, batch_norm_train, conv2d, depthwise_conv2d};
+use boxwright_kernels::{Activation, Norm, Padding, Statistics, conv2d, depthwise_block};
 use burn::module::{Module, Param};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, SgdConfig};
@@ -28,8 +28,8 @@ struct Layer {
     relu6: bool,
 }
 
-/// Mean and variance of a layer, as they move.
-type Moving = RefCell<Vec<(Tensor<1>, Tensor<1>)>>;
+/// Mean and variance of the layers, as a pass found them.
+type Seen = RefCell<Vec<Statistics>>;
 
 impl Layer {
     fn new(dims: [usize; 4], stride: usize, relu6: bool, device: &Device) -> Self {
@@ -44,25 +44,41 @@ impl Layer {
         }
     }
 
-    fn forward(&self, x: Tensor<4>, seen: &Moving) -> Tensor<4> {
-        let pad = (self.weight.dims()[2] - 1) / 2;
-        let padding = Padding { top: pad, bottom: pad, left: pad, right: pad };
-        let stride = [self.stride; 2];
-        let y = if self.depthwise {
-            depthwise_conv2d(x, self.weight.val(), stride, padding)
-        } else {
-            conv2d(x, self.weight.val(), None, stride, padding)
-        };
+    fn padding(&self) -> Padding {
+        Padding::all((self.weight.dims()[2] - 1) / 2)
+    }
+
+    fn norm(&self) -> Norm {
         let activation = if self.relu6 { Activation::Relu6 } else { Activation::None };
-        let (y, mean, variance) = batch_norm_train(y, self.gamma.val(), self.beta.val(), 1e-5, activation);
-        seen.borrow_mut().push((mean, variance));
+        Norm { gamma: self.gamma.val(), beta: self.beta.val(), epsilon: 1e-5, activation }
+    }
+
+    fn convolve(&self, x: Tensor<4>) -> Tensor<4> {
+        conv2d(x, self.weight.val(), None, [self.stride; 2], self.padding())
+    }
+
+    fn forward(&self, x: Tensor<4>, seen: &Seen) -> Tensor<4> {
+        let (y, found) = self.norm().forward(self.convolve(x));
+        seen.borrow_mut().push(found);
+        y
+    }
+
+    /// This layer and the depthwise one behind it.
+    fn forward_through(&self, depthwise: &Layer, x: Tensor<4>, seen: &Seen) -> Tensor<4> {
+        let (x, weight) = (self.convolve(x), depthwise.weight.val());
+        let stride = [depthwise.stride; 2];
+        let (y, found) = depthwise_block(x, self.norm(), weight, stride, depthwise.padding(), depthwise.norm());
+        seen.borrow_mut().extend(found);
         y
     }
 }
 
 #[derive(Module, Debug)]
 struct Block {
-    layers: Vec<Layer>,
+    /// What widens the input; for the first block the network's first layer does.
+    expand: Option<Layer>,
+    depthwise: Layer,
+    project: Layer,
     skip: bool,
 }
 
@@ -83,13 +99,12 @@ impl Network {
         {
             for nth in 0..count {
                 let (hidden, stride) = (depth * expansion, if nth == 0 { first_stride } else { 1 });
-                let mut layers = Vec::new();
-                if expansion != 1 {
-                    layers.push(Layer::new([hidden, depth, 1, 1], 1, true, device));
-                }
-                layers.push(Layer::new([hidden, 1, 3, 3], stride, true, device));
-                layers.push(Layer::new([out, hidden, 1, 1], 1, false, device));
-                blocks.push(Block { layers, skip: stride == 1 && depth == out });
+                blocks.push(Block {
+                    expand: (expansion != 1).then(|| Layer::new([hidden, depth, 1, 1], 1, true, device)),
+                    depthwise: Layer::new([hidden, 1, 3, 3], stride, true, device),
+                    project: Layer::new([out, hidden, 1, 1], 1, false, device),
+                    skip: stride == 1 && depth == out,
+                });
                 depth = out;
             }
         }
@@ -105,12 +120,13 @@ impl Network {
         }
     }
 
-    fn forward(&self, x: Tensor<4>, seen: &Moving) -> [Tensor<4>; 2] {
-        let mut x = self.stem.forward(x, seen);
+    fn forward(&self, mut x: Tensor<4>, seen: &Seen) -> [Tensor<4>; 2] {
         let mut stride_16 = None;
         for (index, block) in self.blocks.iter().enumerate() {
             let before = x.clone();
-            x = block.layers.iter().fold(x, |x, layer| layer.forward(x, seen));
+            let expand = block.expand.as_ref().unwrap_or(&self.stem);
+            x = expand.forward_through(&block.depthwise, x, seen);
+            x = block.project.forward(x, seen);
             if block.skip {
                 x = x + before;
             }
@@ -138,10 +154,10 @@ fn main() {
     let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
     let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
     let images = Tensor::<4>::random([batch, 3, 300, 300], Distribution::Normal(0.0, 1.0), &device);
-    let mut moving: Vec<(Tensor<1>, Tensor<1>)> = Vec::new();
+    let mut moving: Vec<Statistics> = Vec::new();
     for step in 0..steps {
         let begin = Instant::now();
-        let seen = Moving::default();
+        let seen = Seen::default();
         let [near, far] = network.forward(images.clone(), &seen);
         let loss = (near - 1.0).square().mean() + (far - 1.0).square().mean();
         let value = loss.clone().into_scalar::<f32>();
@@ -154,7 +170,13 @@ fn main() {
             seen
         } else {
             let average = |old: Tensor<1>, new: Tensor<1>| old * 0.9 + new.detach() * 0.1;
-            moving.into_iter().zip(seen).map(|(old, new)| (average(old.0, new.0), average(old.1, new.1))).collect()
+            let statistics = moving.into_iter().zip(seen);
+            statistics
+                .map(|(old, new)| Statistics {
+                    mean: average(old.mean, new.mean),
+                    variance: average(old.variance, new.variance),
+                })
+                .collect()
         };
         let total = begin.elapsed();
         let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;

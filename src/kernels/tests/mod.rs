@@ -2,6 +2,7 @@
 
 mod composed;
 mod conv;
+mod depthwise_block;
 mod layer_shape;
 mod norm;
 mod parity;
