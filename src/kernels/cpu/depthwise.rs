@@ -84,14 +84,11 @@ impl Layout {
         phase * self.plane() + ky / sy * self.width + kx / sx
     }
 
-    /// The taps of the forward direction.
-    pub(super) fn forward_taps(&self, weights: &[f32], taps: &mut Vec<Tap>) {
+    /// The taps of the forward direction, their weights still to come.
+    fn forward_taps(&self) -> Vec<Tap> {
         let [kernel_h, kernel_w] = self.geometry.kernel;
-        taps.clear();
-        taps.extend(weights.iter().enumerate().map(|(index, &weight)| {
-            debug_assert!(index < kernel_h * kernel_w);
-            Tap { offset: self.tap_offset(index / kernel_w, index % kernel_w), weight }
-        }));
+        let offset = |index: usize| self.tap_offset(index / kernel_w, index % kernel_w);
+        (0..kernel_h * kernel_w).map(|index| Tap { offset: offset(index), weight: 0.0 }).collect()
     }
 
     /// The taps that a phase of the input's gradient gathers from the padded output gradient.
@@ -389,13 +386,13 @@ impl<'a> ForwardScratch<'a> {
             layout,
             phases: Buffer::zeroed(layout.phases() * layout.plane() + SLACK),
             band: Buffer::new(layout.band()),
-            taps: Vec::new(),
+            taps: layout.forward_taps(),
         }
     }
 
     /// The weights of the next planes.
     pub(super) fn set_kernel(&mut self, weights: &[f32]) {
-        self.layout.forward_taps(weights, &mut self.taps);
+        self.taps.iter_mut().zip(weights).for_each(|(tap, &weight)| tap.weight = weight);
     }
 
     /// The convolution of a plane.

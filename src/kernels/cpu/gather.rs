@@ -5,6 +5,7 @@
 //! The gradient of the input is of the same kind, with the output gradient as its source.
 
 use super::shared::copy_run;
+use super::simd::{Isa, LANES, lanes, lanes_mut, vectorized};
 use std::ops::Range;
 
 /// A grid of pixels, each of which looks at the same taps of a source image.
@@ -88,27 +89,49 @@ impl Gather {
         segments: &[Segment],
         channels: Range<usize>,
     ) {
-        let [height, width] = self.source;
-        let rows = channels.flat_map(|channel| self.taps.iter().map(move |tap| (channel, tap)));
-        for ((channel, tap), target) in rows.zip(columns.chunks_exact_mut(pixels)) {
-            for segment in segments {
-                let target = &mut target[segment.at..segment.at + segment.len];
-                let row = (segment.row * self.step[0]) as isize + tap[0];
-                if row < 0 || row as usize >= height {
-                    target.fill(0.0);
-                    continue;
-                }
-                let plane = segment.image * self.channels + channel;
-                let start = (plane * height + row as usize) * width;
-                let first = (segment.column * self.step[1]) as isize + tap[1];
-                copy_row(target, &source[start..start + width], first, self.step[1]);
+        fill_columns(self, columns, pixels, source, segments, channels);
+    }
+}
+
+#[inline(always)]
+fn fill_body<I: Isa>(
+    gather: &Gather,
+    columns: &mut [f32],
+    pixels: usize,
+    source: &[f32],
+    segments: &[Segment],
+    channels: Range<usize>,
+) {
+    let [height, width] = gather.source;
+    let rows = channels.flat_map(|channel| gather.taps.iter().map(move |tap| (channel, tap)));
+    for ((channel, tap), target) in rows.zip(columns.chunks_exact_mut(pixels)) {
+        for segment in segments {
+            let target = &mut target[segment.at..segment.at + segment.len];
+            let row = (segment.row * gather.step[0]) as isize + tap[0];
+            if row < 0 || row as usize >= height {
+                target.fill(0.0);
+                continue;
             }
+            let plane = segment.image * gather.channels + channel;
+            let start = (plane * height + row as usize) * width;
+            let first = (segment.column * gather.step[1]) as isize + tap[1];
+            copy_row::<I>(target, &source[start..start + width], first, gather.step[1]);
         }
     }
 }
 
+vectorized!(fn fill_columns(
+    gather: &Gather,
+    columns: &mut [f32],
+    pixels: usize,
+    source: &[f32],
+    segments: &[Segment],
+    channels: Range<usize>,
+) = fill_body);
+
 /// `target[i] = row[first + i · step]`, zero beyond the row.
-fn copy_row(target: &mut [f32], row: &[f32], first: isize, step: usize) {
+#[inline(always)]
+fn copy_row<I: Isa>(target: &mut [f32], row: &[f32], first: isize, step: usize) {
     let before = match usize::try_from(-first) {
         Ok(missing) => missing.div_ceil(step).min(target.len()),
         Err(_) => 0,
@@ -122,17 +145,39 @@ fn copy_row(target: &mut [f32], row: &[f32], first: isize, step: usize) {
     if inside == 0 {
         return;
     }
-    if step == 1 {
-        copy_run(target, &row[start..start + inside]);
-    } else {
-        for (target, &value) in target.iter_mut().zip(row[start..].iter().step_by(step)) {
-            *target = value;
-        }
+    match step {
+        1 => copy_run(target, &row[start..start + inside]),
+        2 => copy_even::<I>(target, &row[start..]),
+        _ => copy_apart(target, &row[start..], step),
+    }
+}
+
+/// `target[i] = row[i · step]`, for what is too short for registers or lies too far apart: compiled for no
+/// instruction set in particular, as the preparations of a vectorized loop would cost more than the copy.
+#[inline(never)]
+fn copy_apart(target: &mut [f32], row: &[f32], step: usize) {
+    for (target, &value) in target.iter_mut().zip(row.iter().step_by(step)) {
+        *target = value;
+    }
+}
+
+/// `target[i] = row[2 · i]`.
+#[inline(always)]
+fn copy_even<I: Isa>(target: &mut [f32], row: &[f32]) {
+    let mut at = 0;
+    while at + LANES <= target.len() && 2 * (at + LANES) <= row.len() {
+        let (even, _) = I::unzip(I::load(lanes(row, 2 * at)), I::load(lanes(row, 2 * at + LANES)));
+        I::store(even, lanes_mut(target, at));
+        at += LANES;
+    }
+    if at < target.len() {
+        copy_apart(&mut target[at..], &row[2 * at..], 2);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::simd::Baseline;
     use super::*;
 
     #[test]
@@ -140,7 +185,7 @@ mod tests {
         let row = [1.0, 2.0, 3.0, 4.0, 5.0];
         let copied = |len, first, step| {
             let mut target = vec![9.0; len];
-            copy_row(&mut target, &row, first, step);
+            copy_row::<Baseline>(&mut target, &row, first, step);
             target
         };
         assert_eq!(copied(4, -1, 1), [0.0, 1.0, 2.0, 3.0]);
@@ -149,6 +194,11 @@ mod tests {
         assert_eq!(copied(2, 4, 1), [5.0, 0.0]);
         assert_eq!(copied(2, 7, 1), [0.0, 0.0]);
         assert_eq!(copied(2, -9, 3), [0.0, 0.0]);
+        // Long enough for registers, and with a rest.
+        let row: Vec<f32> = (0..75).map(|value| value as f32).collect();
+        let mut target = vec![9.0; 38];
+        copy_row::<Baseline>(&mut target, &row, 0, 2);
+        assert!(target.iter().enumerate().all(|(i, found)| *found == row[2 * i]));
     }
 
     #[test]

@@ -15,6 +15,8 @@ use std::ops::Range;
 
 /// Output channels of a panel.
 const ROWS: usize = 8;
+/// Products from which on it pays to wake another thread.
+const SMALLEST_SPLIT: usize = 1 << 19;
 /// Pixels of a block: three of the widest registers.
 const BLOCK: usize = 3 * LANES;
 
@@ -73,37 +75,111 @@ pub(crate) fn forward(
     if pixels == 0 || weight.out == 0 {
         return;
     }
-    let threads = rayon::current_num_threads();
-    let blocks = pixels.div_ceil(BLOCK);
-    // Tasks are runs of blocks; where there are too few, the panels are split as well.
-    let each = blocks.div_ceil(4 * threads);
-    let runs = blocks.div_ceil(each);
-    let parts = (2 * threads).div_ceil(runs).min(weight.len());
-    let panels = weight.len().div_ceil(parts);
-    let shared = Shared::new(y);
-    (0..runs * parts).into_par_iter().with_max_len(1).for_each(|task| {
-        let (run, part) = (task / parts, task % parts);
-        let panels = (part * panels).min(weight.len())..((part + 1) * panels).min(weight.len());
-        let mut columns = Buffer::new(weight.depth * BLOCK + LANES);
-        // From the start of a line of the cache, or every register that is loaded would come from two.
-        let start = columns.as_ptr().align_offset(LANES * size_of::<f32>()).min(LANES);
-        let columns = &mut columns[start..];
-        for block in run * each..((run + 1) * each).min(blocks) {
-            let range = block * BLOCK..((block + 1) * BLOCK).min(pixels);
-            let width = range.len().next_multiple_of(LANES);
-            let segments = gather.segments(range);
-            let columns = &mut columns[..weight.depth * width];
-            match segments.as_slice() {
-                [whole] if whole.len == BLOCK && gather.is_direct() => {
-                    let plane = gather.pixels();
-                    copy_block(columns, &source[whole.image * gather.channels * plane + whole.column..], plane);
-                }
-                _ => gather.fill(columns, width, source, &segments, 0..gather.channels),
-            }
-            let task = Task { weight, gather, epilogue, segments: &segments, shared: &shared };
-            block_of_panels(&task, panels.clone(), columns);
+    let work = Work { weight, gather, epilogue, source, pixels, shared: Shared::new(y) };
+    let (threads, blocks) = (rayon::current_num_threads(), pixels.div_ceil(BLOCK));
+    if threads == 1 || pixels * weight.panels.len() < SMALLEST_SPLIT {
+        work.columns_and_panels(0..blocks);
+    } else if blocks >= 2 * threads {
+        // Runs of blocks, so that few tasks share scratch memory and none is long.
+        let each = blocks.div_ceil(4 * threads);
+        (0..blocks.div_ceil(each)).into_par_iter().with_max_len(1).for_each(|run| {
+            work.columns_and_panels(run * each..((run + 1) * each).min(blocks));
+        });
+    } else {
+        work.columns_then_panels(blocks, threads);
+    }
+}
+
+/// One product.
+struct Work<'a> {
+    weight: &'a PackedWeight,
+    gather: &'a Gather,
+    epilogue: Epilogue<'a>,
+    source: &'a [f32],
+    pixels: usize,
+    shared: Shared<'a>,
+}
+
+impl Work<'_> {
+    /// The pixels of a block, and how many columns they take.
+    fn range(&self, block: usize) -> (Range<usize>, usize) {
+        let range = block * BLOCK..((block + 1) * BLOCK).min(self.pixels);
+        let width = range.len().next_multiple_of(LANES);
+        (range, width)
+    }
+
+    /// Block after block: its columns, and all panels with them.
+    fn columns_and_panels(&self, blocks: Range<usize>) {
+        let mut memory = Buffer::new(self.weight.depth * BLOCK + LANES);
+        let columns = aligned(&mut memory);
+        for block in blocks {
+            let (range, width) = self.range(block);
+            let segments = self.gather.segments(range);
+            let columns = &mut columns[..self.weight.depth * width];
+            self.fill(columns, width, &segments, 0..self.gather.channels);
+            self.panels(&segments, 0..self.weight.len(), columns);
         }
-    });
+    }
+
+    /// Where there are fewer blocks than keep all threads busy: first the columns of all of them, channel by channel, then the
+    /// panels of each.
+    fn columns_then_panels(&self, blocks: usize, threads: usize) {
+        let (channels, taps) = (self.gather.channels, self.gather.taps.len());
+        let segments: Vec<_> = (0..blocks).map(|block| self.gather.segments(self.range(block).0)).collect();
+        let mut memory = Buffer::new(self.weight.depth * BLOCK * blocks + LANES);
+        let columns = aligned(&mut memory);
+        let each = (channels * blocks).div_ceil(2 * threads).max(1);
+        let parts = columns[..self.weight.depth * BLOCK * blocks]
+            .chunks_mut(self.weight.depth * BLOCK)
+            .enumerate()
+            .flat_map(|(block, columns)| {
+                let width = self.range(block).1;
+                let columns = &mut columns[..self.weight.depth * width];
+                columns
+                    .chunks_mut(each * taps * width)
+                    .enumerate()
+                    .map(move |(part, columns)| (block, part * each, columns))
+            });
+        let parts: Vec<_> = parts.collect();
+        parts.into_par_iter().with_max_len(1).for_each(|(block, first, columns)| {
+            let width = self.range(block).1;
+            let channels = first..channels.min(first + each);
+            self.fill(columns, width, &segments[block], channels);
+        });
+        let columns = &*columns;
+        let parts = (4 * threads).div_ceil(blocks).min(self.weight.len());
+        let panels = self.weight.len().div_ceil(parts);
+        (0..blocks * parts).into_par_iter().with_max_len(1).for_each(|task| {
+            let (block, part) = (task % blocks, task / blocks);
+            let panels = (part * panels).min(self.weight.len())..((part + 1) * panels).min(self.weight.len());
+            let columns = &columns[block * self.weight.depth * BLOCK..][..self.weight.depth * self.range(block).1];
+            self.panels(&segments[block], panels, columns);
+        });
+    }
+
+    /// The columns of some channels.
+    fn fill(&self, columns: &mut [f32], width: usize, segments: &[Segment], channels: Range<usize>) {
+        match segments {
+            [whole] if whole.len == BLOCK && self.gather.is_direct() => {
+                let plane = self.gather.pixels();
+                let first = (whole.image * self.gather.channels + channels.start) * plane + whole.column;
+                copy_block(columns, &self.source[first..], plane);
+            }
+            _ => self.gather.fill(columns, width, self.source, segments, channels),
+        }
+    }
+
+    /// Some panels with the columns of a block.
+    fn panels(&self, segments: &[Segment], panels: Range<usize>, columns: &[f32]) {
+        let Self { weight, gather, epilogue, ref shared, .. } = *self;
+        block_of_panels(&Task { weight, gather, epilogue, segments, shared }, panels, columns);
+    }
+}
+
+/// The memory from the start of a line of the cache, or every register that is loaded would come from two.
+fn aligned(memory: &mut [f32]) -> &mut [f32] {
+    let start = memory.as_ptr().align_offset(LANES * size_of::<f32>()).min(LANES);
+    &mut memory[start..]
 }
 
 /// One block of pixels.
