@@ -35,7 +35,7 @@ impl ConvLayer {
     /// The two normalizations, where both are by the batch's own statistics and nobody wants to see what lies between.
     fn norms_with<'a>(&'a self, depthwise: &'a ConvLayer, pass: &Pass<'_>) -> Option<(&'a BatchNorm, &'a BatchNorm)> {
         let plain = depthwise.spec.depthwise && depthwise.biases.is_none();
-        if !plain || pass.observer.is_some() || pass.folded(self.weights.id, 0).is_some() {
+        if !plain || pass.half || pass.observer.is_some() || pass.folded(self.weights.id, 0).is_some() {
             return None;
         }
         let by_batch = |layer: &'a ConvLayer| layer.batch_norm.as_ref().filter(|norm| norm.is_by_batch(pass.mode));
