@@ -7,6 +7,7 @@
 //! Free and used blocks together stay below one and a half times the most that was ever in use at once (or a small
 //! constant), the longest unused go first, and [`release_unused_memory`] empties the pool.
 
+use super::pages::Memory;
 use burn::backend::flex::{FlexTensor, Layout};
 use burn::tensor::{Bytes, DType, Shape};
 use burn_std::{AccessError, AccessPolicy, AllocationController, AllocationProperty};
@@ -31,7 +32,7 @@ fn block_size(len: usize) -> usize {
 
 /// Free blocks, the longest unused first, and the account of the elements in use.
 struct Pool {
-    free: Vec<Vec<f32>>,
+    free: Vec<Memory>,
     free_elements: usize,
     used_elements: usize,
     most_used: usize,
@@ -47,7 +48,7 @@ fn pool() -> MutexGuard<'static, Pool> {
 impl Pool {
     /// A free block of exactly this size, the most recently used first (it may still be in the cache). The caller
     /// allocates where there is none; blocks that would then exceed the limit come back to be dropped outside the lock.
-    fn take(&mut self, size: usize) -> (Option<Vec<f32>>, Vec<Vec<f32>>) {
+    fn take(&mut self, size: usize) -> (Option<Memory>, Vec<Memory>) {
         self.used_elements += size;
         self.most_used = self.most_used.max(self.used_elements);
         if let Some(found) = self.free.iter().rposition(|block| block.len() == size) {
@@ -69,7 +70,7 @@ impl Pool {
         (self.most_used + self.most_used / 2).max(ALWAYS_KEPT)
     }
 
-    fn give_back(&mut self, block: Vec<f32>) {
+    fn give_back(&mut self, block: Memory) {
         self.used_elements -= block.len();
         self.free_elements += block.len();
         self.free.push(block);
@@ -91,17 +92,17 @@ pub fn release_unused_memory() {
 }
 
 /// A block of the pool that returns there when it is dropped.
-struct Block(Vec<f32>);
+struct Block(Memory);
 
 impl Block {
     fn new(len: usize) -> Self {
         let size = block_size(len);
         if size < SMALLEST_POOLED {
-            return Self(vec![0.0; size]);
+            return Self(Memory::zeroed(size));
         }
         let (found, surplus) = pool().take(size);
         std::mem::drop(surplus);
-        Self(found.unwrap_or_else(|| vec![0.0; size]))
+        Self(found.unwrap_or_else(|| Memory::zeroed(size)))
     }
 }
 
@@ -195,8 +196,8 @@ mod tests {
     }
 
     /// What [`Block`] does, on a pool of its own.
-    fn block(pool: &mut Pool, size: usize) -> Vec<f32> {
-        pool.take(size).0.unwrap_or_else(|| vec![0.0; size])
+    fn block(pool: &mut Pool, size: usize) -> Memory {
+        pool.take(size).0.unwrap_or_else(|| Memory::zeroed(size))
     }
 
     #[test]
@@ -227,7 +228,7 @@ mod tests {
             let two = block(&mut pool, 2 * size);
             pool.give_back(one);
             pool.give_back(two);
-            let held: usize = pool.free.iter().map(Vec::len).sum();
+            let held: usize = pool.free.iter().map(|block| block.len()).sum();
             assert_eq!(held, pool.free_elements);
             assert!(pool.used_elements + pool.free_elements <= pool.limit());
         }

@@ -1,9 +1,10 @@
 //! The kernels for flex, in f32: from tensors to slices and back.
 //!
 //! [`dense`] brings convolutions to matrix products, [`packed`] does so with weights that do not change any more,
-//! [`depthwise`] and [`pool`] work plane by plane, [`channels`] holds the
-//! element-wise operators and their statistics, [`depthwise_block`] strings the two together, [`update`] those of an optimizer; below them are [`matrix`] (the product), [`gather`] (which pixels
-//! meet which weights), [`transpose`] (rows as columns), [`simd`] (one body, several instruction sets) and [`buffer`] (memory for results).
+//! [`depthwise`] and [`pool`] work plane by plane, [`channels`] holds the element-wise operators and their statistics,
+//! [`depthwise_block`] strings the two together, [`update`] those of an optimizer. Below them are [`matrix`] (the product),
+//! [`gather`] (which pixels meet which weights), [`transpose`] (rows as columns), [`simd`] (one body, several instruction
+//! sets) and [`buffer`] (memory for results, out of [`pages`]).
 
 pub(crate) mod buffer;
 mod channels;
@@ -13,6 +14,7 @@ mod depthwise_block;
 mod gather;
 mod matrix;
 pub(crate) mod packed;
+mod pages;
 mod pool;
 mod shared;
 mod simd;
