@@ -132,7 +132,7 @@ impl Loop<'_> {
                 break;
             }
             if self.last_live.0.elapsed() > LIVE_INTERVAL.max(self.last_live.1 * LIVE_SHARE) {
-                self.leave_live()?;
+                self.leave_live(sink);
             }
         }
         let stall = batches.stall();
@@ -270,17 +270,23 @@ impl Loop<'_> {
         self.write_info()
     }
 
-    /// Leaves the variables of this step for whoever wants to look through them, unless a checkpoint has them.
-    fn leave_live(&mut self) -> Result<(), TrainingError> {
+    /// Leaves the variables of this step for whoever wants to look through them, unless a checkpoint has them. The run does
+    /// without where they cannot be written, and tries again much later.
+    fn leave_live(&mut self, sink: &mut dyn ProgressSink) {
         let (begin, paused) = (Instant::now(), self.journal.paused());
+        let mut cost = Duration::ZERO;
         if self.last_checkpoint.1 != self.step {
             let averaged = self.use_moving_averages.then(|| self.optimizer.averaged(&self.model)).flatten();
-            self.directory.write_live(self.step, averaged.as_ref().unwrap_or(&self.model).variables())?;
+            let variables = averaged.as_ref().unwrap_or(&self.model).variables();
+            if let Err(error) = self.directory.write_live(self.step, variables) {
+                cost = LIVE_INTERVAL;
+                let message = format!("what the run has come to cannot be looked at meanwhile: {error}");
+                sink.event(&ProgressEvent::Warning { message });
+            }
         }
         let took = begin.elapsed();
         self.journal.pause(paused, took);
-        self.last_live = (Instant::now(), took);
-        Ok(())
+        self.last_live = (Instant::now(), took.max(cost));
     }
 
     /// Notes when the checkpoint of this step was written, and removes those that are not kept.

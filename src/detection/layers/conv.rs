@@ -135,14 +135,14 @@ impl ConvLayer {
         let bias = self.biases.as_ref().map(Param::val);
         let y = if pass.half {
             let half = FloatDType::F16;
-            let y = self.operator(x.cast(half), stride, padding, None, half).cast(FloatDType::F32);
+            let y = self.operator(x.cast(half), stride, padding, None, Some(half)).cast(FloatDType::F32);
             // The bias stays in f32: its gradient is a sum over all places, too long for f16.
             match bias {
                 Some(bias) => y + bias.reshape([1, self.out_channels(), 1, 1]),
                 None => y,
             }
         } else {
-            self.operator(x, stride, padding, bias, FloatDType::F32)
+            self.operator(x, stride, padding, bias, None)
         };
         if let Some(observer) = &mut pass.observer {
             observer(&spec.scope, &y);
@@ -150,33 +150,37 @@ impl ConvLayer {
         y
     }
 
-    /// The operator itself, with its weights in `float`. The cast is on the gradient tape: what comes back to the
-    /// variables is in f32 again.
+    /// The operator itself, with its weights in `float` where it is given. The cast is on the gradient tape: what comes
+    /// back to the variables is of their own type again.
     fn operator(
         &self,
         x: Tensor<4>,
         stride: [usize; 2],
         padding: Padding,
         bias: Option<Tensor<1>>,
-        float: FloatDType,
+        float: Option<FloatDType>,
     ) -> Tensor<4> {
         let (spec, weights) = (&self.spec, self.weights.val());
+        let cast = |weights: Tensor<4>| match float {
+            Some(float) => weights.cast(float),
+            None => weights,
+        };
         if let Some(depthwise) = &self.depthwise_weights {
             let depthwise = depthwise.val();
             if depthwise.dims()[1] == 1 {
-                let y = depthwise_conv2d(x, depthwise.cast(float), stride, padding);
-                conv2d(y, weights.cast(float), bias, [1, 1], Padding::valid())
+                let y = depthwise_conv2d(x, cast(depthwise), stride, padding);
+                conv2d(y, cast(weights), bias, [1, 1], Padding::valid())
             } else {
-                conv2d(x, merged(depthwise, weights).cast(float), bias, stride, padding)
+                conv2d(x, cast(merged(depthwise, weights)), bias, stride, padding)
             }
         } else if spec.depthwise {
-            let y = depthwise_conv2d(x, weights.cast(float), stride, padding);
+            let y = depthwise_conv2d(x, cast(weights), stride, padding);
             match bias {
                 Some(bias) => y + bias.reshape([1, self.out_channels(), 1, 1]),
                 None => y,
             }
         } else {
-            dilated_conv2d(x, weights.cast(float), bias, stride, [spec.rate; 2], padding)
+            dilated_conv2d(x, cast(weights), bias, stride, [spec.rate; 2], padding)
         }
     }
 
