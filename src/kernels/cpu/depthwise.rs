@@ -9,11 +9,11 @@
 //! - gradient of the input: a phase is the sum over *its* taps of weight × padded output gradient;
 //! - gradient of the weight: a tap is the product of the output gradient's line with the phase's.
 //!
-//! All lines have the same row width; the few values between the rows come out as garbage where they are not copied, and
-//! meet zeros where they are summed.
+//! All lines have the same row width. What is convolved is written row by row, sixteen values at a time ([`Spot`]); what is
+//! summed runs over the values between the rows as well, and meets zeros there.
 
 use super::buffer::Buffer;
-use super::packed::{Epilogue, clamped};
+use super::packed::Epilogue;
 use super::shared::copy_run;
 use super::simd::{Isa, LANES, lanes, lanes_mut, sum_of_lanes, vectorized};
 use crate::activation::Activation;
@@ -36,6 +36,38 @@ pub(super) struct Layout {
     rows: usize,
     /// Columns of both.
     width: usize,
+    /// The output, read from the phases.
+    output_spots: Vec<Spot>,
+    /// The input, read from the padded output gradient, where nothing strides.
+    input_spots: Option<Vec<Spot>>,
+}
+
+/// Sixteen neighbouring results: where they begin in the result, and where in the lines that they are read from.
+#[derive(Clone, Copy)]
+struct Spot {
+    source: usize,
+    target: usize,
+    /// How many of them count, where the others would lie beyond the result.
+    len: usize,
+}
+
+/// The spots that cover the rows of a plane of `[height, width]`, read from lines of `line_width`. In a row that is no multiple of
+/// sixteen the last spot begins early enough; in a row that is shorter, what is too much lies in the next row and is
+/// written over by it, for spots are in order.
+fn spots([height, width]: [usize; 2], line_width: usize) -> Vec<Spot> {
+    let len = height * width;
+    let at = |row: usize, column: usize| {
+        let target = row * width + column;
+        Spot {
+            source: row * line_width + column,
+            target,
+            len: if target + LANES <= len { LANES } else { len - target },
+        }
+    };
+    let starts = |row: usize| {
+        (0..width).step_by(LANES).map(move |column| at(row, if width < LANES { 0 } else { column.min(width - LANES) }))
+    };
+    (0..height).flat_map(starts).collect()
 }
 
 /// A term of a line: `weight` × the line that starts at `offset`.
@@ -50,7 +82,15 @@ impl Layout {
         let back = [0, 1].map(|axis| (geometry.kernel[axis] - 1) / geometry.stride[axis]);
         let padded = geometry.padded();
         let phase = [0, 1].map(|axis| padded[axis].div_ceil(geometry.stride[axis]));
-        Self { geometry: *geometry, back, rows: phase[0] + back[0], width: phase[1] + back[1] }
+        let (rows, width) = (phase[0] + back[0], phase[1] + back[1]);
+        Self {
+            geometry: *geometry,
+            back,
+            rows,
+            width,
+            output_spots: spots(geometry.output, width),
+            input_spots: (geometry.stride == [1, 1]).then(|| spots(geometry.input, width)),
+        }
     }
 
     fn phases(&self) -> usize {
@@ -103,6 +143,60 @@ impl Layout {
                     weight: weights[ky * kernel_w + kx],
                 });
             }
+        }
+    }
+}
+
+/// `target = Σ weight · source`, spot by spot, then with `finish` a bias is added and the sum clamped. Four spots at a time,
+/// so that a weight is brought into a register once for them.
+#[inline(always)]
+fn correlate_spots<I: Isa>(
+    target: &mut [f32],
+    source: &[f32],
+    taps: &[Tap],
+    spots: &[Spot],
+    finish: Option<(f32, Activation)>,
+) {
+    let mut groups = spots.chunks_exact(4);
+    for group in &mut groups {
+        let group: &[Spot; 4] = group.first_chunk().unwrap_or(&[Spot { source: 0, target: 0, len: 0 }; 4]);
+        correlate_group::<I, 4>(target, source, taps, group, finish);
+    }
+    for spot in groups.remainder() {
+        correlate_group::<I, 1>(target, source, taps, std::array::from_ref(spot), finish);
+    }
+}
+
+#[inline(always)]
+fn correlate_group<I: Isa, const N: usize>(
+    target: &mut [f32],
+    source: &[f32],
+    taps: &[Tap],
+    spots: &[Spot; N],
+    finish: Option<(f32, Activation)>,
+) {
+    let mut sums = [I::splat(0.0); N];
+    for tap in taps {
+        let weight = I::splat(tap.weight);
+        for index in 0..N {
+            sums[index] = I::fused(weight, I::load(lanes(source, tap.offset + spots[index].source)), sums[index]);
+        }
+    }
+    if let Some((bias, activation)) = finish {
+        let (low, high) = activation.limits();
+        let (one, bias, low, high) = (I::splat(1.0), I::splat(bias), I::splat(low), I::splat(high));
+        for index in 0..N {
+            sums[index] = I::clamped(I::fused(sums[index], one, bias), low, high);
+        }
+    }
+    for index in 0..N {
+        let spot = spots[index];
+        if spot.len == LANES {
+            I::store(sums[index], lanes_mut(target, spot.target));
+        } else {
+            let mut values = [0.0; LANES];
+            I::store(sums[index], &mut values);
+            target[spot.target..][..spot.len].copy_from_slice(&values[..spot.len]);
         }
     }
 }
@@ -230,35 +324,18 @@ fn interleave<I: Isa>(values: &mut [f32], first: &[f32], second: &[f32]) {
     }
 }
 
-/// The convolution of one plane, with a bias and an activation where `finish` has them. `phases` hold the plane, `band`
-/// is scratch.
+/// The convolution of one plane, with a bias and an activation where `finish` has them. `phases` hold the plane.
 #[inline(always)]
 fn forward_body<I: Isa>(
     layout: &Layout,
     taps: &[Tap],
     plane: &[f32],
     phases: &mut [f32],
-    band: &mut [f32],
     output: &mut [f32],
     finish: Option<(f32, Activation)>,
 ) {
     split_into_phases::<I>(layout, plane, phases);
-    let [all_rows, columns] = layout.geometry.output;
-    let rows = layout.band_rows();
-    for first_row in (0..all_rows).step_by(rows) {
-        let rows = rows.min(all_rows - first_row);
-        let length = ((rows - 1) * layout.width + columns).next_multiple_of(LANES);
-        let line = &mut band[..length];
-        correlate::<I>(line, &phases[first_row * layout.width..], taps);
-        if let Some((bias, activation)) = finish {
-            let (low, high) = activation.limits();
-            line.iter_mut().for_each(|value| *value = clamped(*value + bias, low, high));
-        }
-        for row in 0..rows {
-            let line = &line[row * layout.width..][..columns];
-            copy_run(&mut output[(first_row + row) * columns..][..columns], line);
-        }
-    }
+    correlate_spots::<I>(output, phases, taps, &layout.output_spots, finish);
 }
 
 /// The gradient of one plane, from the padded output gradient. `taps` are those of each phase, `band` holds one band
@@ -268,6 +345,9 @@ fn backward_body<I: Isa>(layout: &Layout, taps: &[Vec<Tap>], gradient: &[f32], b
     let [sy, sx] = layout.geometry.stride;
     let [top, left] = layout.geometry.lead();
     let [height, width] = layout.geometry.input;
+    if let ([phase], Some(spots)) = (taps, &layout.input_spots) {
+        return correlate_spots::<I>(plane, &gradient[top * layout.width + left..], phase, spots, None);
+    }
     let columns = layout.width - layout.back[1];
     let rows = layout.band_rows();
     let all_rows = layout.rows - layout.back[0];
@@ -296,7 +376,6 @@ fn backward_body<I: Isa>(layout: &Layout, taps: &[Vec<Tap>], gradient: &[f32], b
 #[inline(always)]
 fn join_row<I: Isa>(layout: &Layout, bands: &[f32], left: usize, target: &mut [f32]) {
     match layout.geometry.stride[1] {
-        1 => copy_run(target, &bands[left..left + target.len()]),
         2 => {
             let (even, odd) = (bands, &bands[layout.band()..]);
             let (first, second) = if left.is_multiple_of(2) {
@@ -352,7 +431,6 @@ vectorized!(fn forward_plane(
     taps: &[Tap],
     plane: &[f32],
     phases: &mut [f32],
-    band: &mut [f32],
     output: &mut [f32],
     finish: Option<(f32, Activation)>,
 ) = forward_body);
@@ -376,18 +454,12 @@ vectorized!(fn split_plane(layout: &Layout, plane: &[f32], phases: &mut [f32]) =
 pub(super) struct ForwardScratch<'a> {
     layout: &'a Layout,
     phases: Buffer,
-    band: Buffer,
     taps: Vec<Tap>,
 }
 
 impl<'a> ForwardScratch<'a> {
     pub(super) fn new(layout: &'a Layout) -> Self {
-        Self {
-            layout,
-            phases: Buffer::zeroed(layout.phases() * layout.plane() + SLACK),
-            band: Buffer::new(layout.band()),
-            taps: layout.forward_taps(),
-        }
+        Self { layout, phases: Buffer::zeroed(layout.phases() * layout.plane() + SLACK), taps: layout.forward_taps() }
     }
 
     /// The weights of the next planes.
@@ -402,7 +474,7 @@ impl<'a> ForwardScratch<'a> {
 
     /// The convolution of a plane, with a bias and an activation where there is a finish.
     fn convolve_and(&mut self, plane: &[f32], output: &mut [f32], finish: Option<(f32, Activation)>) {
-        forward_plane(self.layout, &self.taps, plane, &mut self.phases, &mut self.band, output, finish);
+        forward_plane(self.layout, &self.taps, plane, &mut self.phases, output, finish);
     }
 }
 
