@@ -25,7 +25,7 @@ VENV ?= $(SCRATCH)/venv
 CARGO := cargo
 BOXWRIGHT := $(CARGO_TARGET_DIR)/release/boxwright
 
-.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-raccoon-rate bench-train-step bench-config bench-curve coco-picture soak soak-kill screenshots build setup
+.PHONY: help demo test lint parity bench bench-demo bench-raccoon bench-raccoon-rate bench-train-step bench-gpu bench-config bench-curve coco-picture soak soak-kill screenshots build setup
 
 help:
 	@echo "make demo           draw a sample project, train on it, measure it, and open the studio"
@@ -37,6 +37,7 @@ help:
 	@echo "make bench-raccoon  fine-tune on real photographs [RACCOON=$(RACCOON)]"
 	@echo "make bench-raccoon-rate  whole training steps beside PyTorch's, short"
 	@echo "make bench-train-step  a training step beside PyTorch's"
+	@echo "make bench-gpu      the same on an NVIDIA GPU: WGSL, SPIR-V and CUDA beside PyTorch's CUDA"
 	@echo "make bench-inference   one picture through a detector beside LiteRT and onnxruntime"
 	@echo "make bench-curve    the learning curves of raccoon and BCCD beside TFOD's [SEEDS='0 1 2']"
 	@echo "make coco-picture   the README's picture of the COCO detectors"
@@ -94,6 +95,10 @@ bench-raccoon-rate: build
 bench-train-step: setup
 	$(CARGO) build --release -p boxwright-kernels --example train_step_bench
 	@tests/benches/train_step.sh "$(CARGO_TARGET_DIR)/release/examples/train_step_bench" "$(VENV)"
+
+# Batch 32, on the GPU.
+bench-gpu: setup
+	@tests/benches/gpu.sh "$(CARGO)" "$(VENV)"
 
 # SSD MobileNet v1 0.75, one picture, here, in LiteRT and in onnxruntime; and the start of `boxwright predict`.
 bench-inference: build

@@ -74,7 +74,7 @@ pub fn memory_of(choice: DeviceChoice) -> Option<DeviceMemory> {
         DeviceChoice::Auto | DeviceChoice::Cpu => {
             Some(DeviceMemory { device: "this machine".into(), bytes: physical_memory()? })
         }
-        DeviceChoice::Gpu | DeviceChoice::Adapter(_) => None,
+        DeviceChoice::Gpu | DeviceChoice::Adapter(_) | DeviceChoice::Cuda(_) => None,
     }
 }
 

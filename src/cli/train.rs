@@ -18,7 +18,7 @@ pub struct Args {
     /// The run directory: checkpoints, metrics, log
     #[arg(long, value_name = "DIR")]
     pub model_dir: PathBuf,
-    /// auto, cpu, gpu, or gpu:N as `boxwright devices` lists them
+    /// auto, cpu, gpu, gpu:N as `boxwright devices` lists them, or cuda:N in a build with CUDA
     #[arg(long, alias = "devices", default_value = "auto", value_parser = one_device)]
     pub device: DeviceChoice,
     /// Steps to train; the config's num_steps otherwise

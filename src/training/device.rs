@@ -53,6 +53,8 @@ pub enum DeviceChoice {
     Gpu,
     /// The adapter with this number in the list, software adapters included.
     Adapter(usize),
+    /// The NVIDIA GPU with this number, through CUDA; in programs that were built with it.
+    Cuda(usize),
 }
 
 impl FromStr for DeviceChoice {
@@ -63,8 +65,12 @@ impl FromStr for DeviceChoice {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "gpu" => Ok(Self::Gpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            _ if word.starts_with("cuda:") => {
+                word[5..].parse().map(Self::Cuda).map_err(|_| format!("\"{word}\" is no device; cuda:N wants a number"))
+            }
             _ => word.strip_prefix("gpu:").and_then(|n| n.parse().ok()).map(Self::Adapter).ok_or_else(|| {
-                format!("\"{word}\" is no device; use auto, cpu, gpu or gpu:N with N from `boxwright devices`")
+                format!("\"{word}\" is no device; use auto, cpu, gpu, gpu:N with N from `boxwright devices`, or cuda:N")
             }),
         }
     }
@@ -81,6 +87,9 @@ pub fn list_devices() -> Vec<DeviceInfo> {
 /// # Errors
 /// There is no such device.
 pub fn find_device(choice: DeviceChoice) -> Result<DeviceInfo, TrainingError> {
+    if let DeviceChoice::Cuda(index) = choice {
+        return Ok(cuda::open(index)?.1);
+    }
     Ok(find(choice)?.map_or_else(cpu_info, |index| info(index, &adapters()[index])))
 }
 
@@ -89,6 +98,10 @@ pub fn find_device(choice: DeviceChoice) -> Result<DeviceInfo, TrainingError> {
 /// # Errors
 /// There is no such device.
 pub fn open_device(choice: DeviceChoice) -> Result<(Device, String), TrainingError> {
+    if let DeviceChoice::Cuda(index) = choice {
+        let (device, info) = cuda::open(index)?;
+        return Ok((device, info.name));
+    }
     let Some(index) = find(choice)? else { return Ok((Device::flex(), "CPU (flex)".into())) };
     let adapters = adapters();
     let adapter = &adapters[index];
@@ -102,6 +115,47 @@ pub fn open_device(choice: DeviceChoice) -> Result<(Device, String), TrainingErr
         wgpu::DeviceType::Other => DeviceKind::DefaultDevice,
     };
     Ok((Device::wgpu(kind), format!("{} ({})", adapter.name, adapter.backend.to_str())))
+}
+
+/// NVIDIA's GPUs without a graphics system between.
+mod cuda {
+    use super::{DeviceInfo, TrainingError};
+    use burn::tensor::Device;
+
+    /// Opens a GPU, and makes it work once: a driver that is missing shows only then.
+    #[cfg(feature = "cuda")]
+    pub fn open(index: usize) -> Result<(Device, DeviceInfo), TrainingError> {
+        use burn::tensor::Tensor;
+        let opened = std::panic::catch_unwind(|| {
+            let device = Device::cuda(index);
+            let sum = Tensor::<1>::ones([4], &device).sum().into_scalar::<f32>();
+            (sum == 4.0).then_some(device)
+        });
+        let Ok(Some(device)) = opened else {
+            return Err(TrainingError::Device(format!(
+                "CUDA cannot use GPU {index}; see that `nvidia-smi` lists it, or take --device gpu, which goes through Vulkan"
+            )));
+        };
+        let info = DeviceInfo {
+            id: format!("cuda:{index}"),
+            name: format!("NVIDIA GPU {index} (CUDA)"),
+            backend: "cuda".into(),
+            kind: "discrete".into(),
+            memory: None,
+            driver: String::new(),
+        };
+        Ok((device, info))
+    }
+
+    /// There is none in this program.
+    #[cfg(not(feature = "cuda"))]
+    pub fn open(_: usize) -> Result<(Device, DeviceInfo), TrainingError> {
+        Err(TrainingError::Device(
+            "this program was built without CUDA; take --device gpu, which reaches an NVIDIA GPU through Vulkan, or \
+             build with --features cuda"
+                .into(),
+        ))
+    }
 }
 
 fn cpu_info() -> DeviceInfo {
@@ -135,7 +189,7 @@ fn find(choice: DeviceChoice) -> Result<Option<usize>, TrainingError> {
     let adapters = adapters();
     let real = || adapters.iter().position(|a| a.device_type != wgpu::DeviceType::Cpu);
     Ok(match choice {
-        DeviceChoice::Cpu => None,
+        DeviceChoice::Cpu | DeviceChoice::Cuda(_) => None,
         DeviceChoice::Auto => real(),
         DeviceChoice::Gpu => Some(real().ok_or_else(|| {
             let others: Vec<_> = adapters.iter().enumerate().map(|(i, a)| format!("gpu:{i} ({})", a.name)).collect();
@@ -226,7 +280,9 @@ mod tests {
     fn devices_are_named_as_the_help_says() {
         assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
         assert_eq!("gpu:3".parse(), Ok(DeviceChoice::Adapter(3)));
-        assert!("cuda".parse::<DeviceChoice>().is_err_and(|e| e.contains("gpu:N")));
+        assert_eq!(("cuda".parse(), "cuda:2".parse()), (Ok(DeviceChoice::Cuda(0)), Ok(DeviceChoice::Cuda(2))));
+        assert!("cuda:first".parse::<DeviceChoice>().is_err_and(|e| e.contains("number")));
+        assert!("tpu".parse::<DeviceChoice>().is_err_and(|e| e.contains("gpu:N")));
     }
 
     #[test]
@@ -234,5 +290,7 @@ mod tests {
         assert_eq!(list_devices()[0].id, "cpu");
         assert!(open_device(DeviceChoice::Cpu).is_ok());
         assert!(open_device(DeviceChoice::Adapter(999)).is_err_and(|e| e.to_string().contains("gpu:999")));
+        assert!(open_device(DeviceChoice::Cuda(999)).is_err_and(|e| e.to_string().contains("CUDA")));
+        assert!(find_device(DeviceChoice::Cuda(999)).is_err());
     }
 }

@@ -467,6 +467,7 @@ fn device_word(choice: DeviceChoice) -> String {
         DeviceChoice::Cpu => "cpu".to_owned(),
         DeviceChoice::Gpu => "gpu".to_owned(),
         DeviceChoice::Adapter(number) => format!("gpu:{number}"),
+        DeviceChoice::Cuda(number) => format!("cuda:{number}"),
     }
 }
 

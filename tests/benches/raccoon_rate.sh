@@ -2,6 +2,7 @@
 # Whole training steps on raccoon, with input and augmentation: SSD MobileNet v1 0.75 at 300 x 300, batch 8. TFOD on
 # TensorFlow does 45 images a second on a machine where PyTorch needs 0.45 s for the step of train_step.py, so here, where
 # PyTorch needs T, the least is 45 x 0.45 / T. Both sides run in turns, so that a slow minute of the machine meets both.
+# TFOD's figure is that of a thousand steps; ours is over STEPS of them, the first pass over the pictures included.
 # The last line is `ratio X`: the time that our step takes over the time that it may take; 1 and less is as fast and faster.
 #
 # usage: raccoon_rate.sh DATA WEIGHTS SCRATCH VENV     VENV: where PyTorch is, or is put
@@ -12,7 +13,7 @@ data=${1:?the folder with annotations, images and data} weights=${2:?the COCO we
 scratch=${3:?a folder for the runs} venv=${4:?a folder for the virtual environment}
 export BOXWRIGHT=${BOXWRIGHT:-boxwright}
 boxwright=$BOXWRIGHT
-rounds=${ROUNDS:-3} steps=${STEPS:-60}
+rounds=${ROUNDS:-3} steps=${STEPS:-150}
 
 for needed in "$data/annotations" "$data/images" "$data/data/train_labels.csv" "$data/data/test_labels.csv" "$weights"*; do
     if [[ ! -e $needed ]]; then

@@ -1,6 +1,6 @@
 """The PyTorch side of `make bench-train-step`: MobileNetV2 1.0 with two 3x3 heads, 300x300 pictures, f32.
 
-    train_step.py STEPS BATCH [channels-last]
+    train_step.py STEPS BATCH [channels-last] [cuda]
 
 prints the milliseconds of each step as the Rust side (src/kernels/examples/train_step_bench.rs) does: forward,
 backward, update by SGD with momentum; and the peak of the memory at the end.
@@ -62,8 +62,12 @@ class Network(nn.Module):
 def main():
     steps, batch = int(sys.argv[1]), int(sys.argv[2])
     torch.manual_seed(0)
-    network = Network().train()
-    images = torch.randn(batch, 3, 300, 300)
+    device = "cuda" if "cuda" in sys.argv[3:] else "cpu"
+    # f32 is f32: no shorter numbers inside a convolution.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    torch.backends.cudnn.benchmark = True
+    network = Network().train().to(device)
+    images = torch.randn(batch, 3, 300, 300, device=device)
     if "channels-last" in sys.argv[3:]:
         network = network.to(memory_format=torch.channels_last)
         images = images.to(memory_format=torch.channels_last)

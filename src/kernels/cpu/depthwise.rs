@@ -157,12 +157,11 @@ fn correlate_spots<I: Isa>(
     spots: &[Spot],
     finish: Option<(f32, Activation)>,
 ) {
-    let mut groups = spots.chunks_exact(4);
-    for group in &mut groups {
-        let group: &[Spot; 4] = group.first_chunk().unwrap_or(&[Spot { source: 0, target: 0, len: 0 }; 4]);
+    let (groups, rest) = spots.as_chunks::<4>();
+    for group in groups {
         correlate_group::<I, 4>(target, source, taps, group, finish);
     }
-    for spot in groups.remainder() {
+    for spot in rest {
         correlate_group::<I, 1>(target, source, taps, std::array::from_ref(spot), finish);
     }
 }

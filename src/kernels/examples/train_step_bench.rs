@@ -2,8 +2,9 @@
 //! backward and SGD with momentum, on the CPU. The other side is `tests/benches/train_step.py`, the same network in
 //! PyTorch; `make bench-train-step` runs both in turns and prints the ratio.
 //!
-//! `cargo run --release -p boxwright-kernels --example train_step_bench [STEPS] [BATCH]` prints the milliseconds of each
-//! step, and at the end the peak of the memory.
+//! `cargo run --release -p boxwright-kernels --example train_step_bench [STEPS] [BATCH] [DEVICE]` prints the milliseconds of
+//! each step, and at the end the peak of the memory. DEVICE is `cpu`, `gpu` (Vulkan, DirectX or Metal, in WGSL), or with
+//! the feature of that name `vulkan` (in SPIR-V) or `cuda`.
 
 use std::cell::RefCell;
 use std::time::Instant;
@@ -12,7 +13,7 @@ use boxwright_kernels::{Activation, Norm, Padding, Statistics, conv2d, depthwise
 use burn::module::{Module, Param};
 use burn::optim::momentum::MomentumConfig;
 use burn::optim::{GradientsParams, SgdConfig};
-use burn::tensor::{Device, Distribution, Tensor};
+use burn::tensor::{Device, DeviceKind, Distribution, Tensor};
 
 /// Channels of the two heads: six anchors a place for each of eleven numbers.
 const HEAD: usize = 66;
@@ -144,13 +145,34 @@ impl Network {
     }
 }
 
+/// The device of this name, where this build has it.
+fn device(name: &str) -> Option<Device> {
+    match name {
+        "cpu" => Some(Device::flex()),
+        "gpu" => Some(Device::wgpu(DeviceKind::DefaultDevice)),
+        #[cfg(feature = "vulkan")]
+        "vulkan" => Some(Device::vulkan(DeviceKind::DefaultDevice)),
+        #[cfg(feature = "cuda")]
+        "cuda" => Some(Device::cuda(0)),
+        _ => None,
+    }
+}
+
 fn main() {
-    let mut arguments = std::env::args().skip(1).map(|argument| argument.parse().unwrap_or(8));
-    let (steps, batch) = (arguments.next().unwrap_or(8), arguments.next().unwrap_or(8));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let number = |index: usize| arguments.get(index).and_then(|argument| argument.parse().ok()).unwrap_or(8);
+    let (steps, batch) = (number(0), number(1));
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let device = Device::flex().autodiff();
+    let name = arguments.get(2).map_or("cpu", String::as_str);
+    let Some(device) = device(name) else {
+        eprintln!(
+            "there is no device \"{name}\" in this build: use cpu or gpu, or build with --features vulkan or cuda"
+        );
+        std::process::exit(2);
+    };
+    let device = device.autodiff();
     let mut network = Network::new(&device);
-    println!("{} parameters, batch {batch}, {threads} threads", network.num_params());
+    println!("{} parameters, batch {batch}, {threads} threads, {name}", network.num_params());
     let momentum = MomentumConfig::new().with_momentum(0.9).with_dampening(0.0);
     let mut optimizer = SgdConfig::new().with_momentum(Some(momentum)).init();
     let images = Tensor::<4>::random([batch, 3, 300, 300], Distribution::Normal(0.0, 1.0), &device);
