@@ -184,8 +184,8 @@ fn correlate_group<I: Isa, const N: usize>(
     if let Some((bias, activation)) = finish {
         let (low, high) = activation.limits();
         let (one, bias, low, high) = (I::splat(1.0), I::splat(bias), I::splat(low), I::splat(high));
-        for index in 0..N {
-            sums[index] = I::clamped(I::fused(sums[index], one, bias), low, high);
+        for sum in &mut sums {
+            *sum = I::clamped(I::fused(*sum, one, bias), low, high);
         }
     }
     for index in 0..N {
