@@ -41,6 +41,10 @@ impl DeviceInfo {
     }
 }
 
+/// What is said of CUDA in a program that was built without it.
+const NO_CUDA: &str = "this program was built without CUDA; take --device gpu, which reaches an NVIDIA GPU through Vulkan, \
+                       or build with --features cuda";
+
 /// What `--device` asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeviceChoice {
@@ -65,6 +69,7 @@ impl FromStr for DeviceChoice {
             "auto" => Ok(Self::Auto),
             "cpu" => Ok(Self::Cpu),
             "gpu" => Ok(Self::Gpu),
+            _ if word.starts_with("cuda") && !cfg!(feature = "cuda") => Err(NO_CUDA.to_owned()),
             "cuda" => Ok(Self::Cuda(0)),
             _ if word.starts_with("cuda:") => {
                 word[5..].parse().map(Self::Cuda).map_err(|_| format!("\"{word}\" is no device; cuda:N wants a number"))
@@ -150,11 +155,7 @@ mod cuda {
     /// There is none in this program.
     #[cfg(not(feature = "cuda"))]
     pub fn open(_: usize) -> Result<(Device, DeviceInfo), TrainingError> {
-        Err(TrainingError::Device(
-            "this program was built without CUDA; take --device gpu, which reaches an NVIDIA GPU through Vulkan, or \
-             build with --features cuda"
-                .into(),
-        ))
+        Err(TrainingError::Device(super::NO_CUDA.into()))
     }
 }
 
@@ -280,8 +281,12 @@ mod tests {
     fn devices_are_named_as_the_help_says() {
         assert_eq!("auto".parse(), Ok(DeviceChoice::Auto));
         assert_eq!("gpu:3".parse(), Ok(DeviceChoice::Adapter(3)));
-        assert_eq!(("cuda".parse(), "cuda:2".parse()), (Ok(DeviceChoice::Cuda(0)), Ok(DeviceChoice::Cuda(2))));
-        assert!("cuda:first".parse::<DeviceChoice>().is_err_and(|e| e.contains("number")));
+        if cfg!(feature = "cuda") {
+            assert_eq!(("cuda".parse(), "cuda:2".parse()), (Ok(DeviceChoice::Cuda(0)), Ok(DeviceChoice::Cuda(2))));
+            assert!("cuda:first".parse::<DeviceChoice>().is_err_and(|e| e.contains("number")));
+        } else {
+            assert!("cuda:2".parse::<DeviceChoice>().is_err_and(|e| e.contains("--features cuda")));
+        }
         assert!("tpu".parse::<DeviceChoice>().is_err_and(|e| e.contains("gpu:N")));
     }
 
